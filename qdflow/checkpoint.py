@@ -1,0 +1,35 @@
+"""Models and half-finished trainings on disk, written whole and read without running code."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from qdflow.files import atomic
+
+
+class CheckpointError(RuntimeError):
+    """A file is not what was saved."""
+
+
+def save(content: dict[str, Any], path: Path) -> None:
+    """Write tensors, numbers, strings and containers of them."""
+    with atomic(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what `save` wrote, onto the CPU.
+
+    Only plain data is unpickled (``weights_only``): a file from elsewhere can run nothing.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds more than plain data.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds for a damaged archive
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}); delete it, and"
+            " what it held is computed again"
+        ) from error

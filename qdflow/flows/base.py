@@ -1,0 +1,45 @@
+"""The contract every architecture keeps."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Draw(NamedTuple):
+    """Samples of a flow.
+
+    Attributes:
+        x: (size, n, 2) configurations.
+        log_q: (size,) ln q(x) as the flow states it.
+        sign: (size,) of det dx/dz; where it varies the map folds and log_q is no density.
+    """
+
+    x: Tensor
+    log_q: Tensor
+    sign: Tensor
+
+
+class Flow(nn.Module):
+    """A density q(x) over configurations that can be sampled and evaluated.
+
+    Attributes:
+        claim: why log_q is a log-density by construction; empty where only a search can tell.
+        symmetry: what q has exactly (`none`, `permutation`, ...).
+    """
+
+    claim: str = ""
+    symmetry: str = "none"
+
+    def draw(self, size: int, generator: torch.Generator) -> Draw:
+        """Independent samples, differentiable in the parameters."""
+        raise NotImplementedError
+
+    def sample(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """x (size, n, 2) and log_q (size,), differentiable in the parameters."""
+        draw = self.draw(size, generator)
+        return draw.x, draw.log_q
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """ln q(x).  x (size, n, 2) -> (size,)."""
+        raise NotImplementedError

@@ -1,0 +1,73 @@
+"""What a long job shows: a live bar on a terminal, and plain lines in its log."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_LINE_SECONDS = 10.0
+
+
+@contextmanager
+def progress(label: str, total: int, log: Path | None) -> Iterator[Callable[[int, str], None]]:
+    """A function to call with (units done, a line of news); an empty line keeps the last one.
+
+    The bar is one line, so that several jobs on one terminal take turns instead of tangling.
+    The log gets a line every few seconds, at the start, and at the end or at an error.
+    """
+    lines = _logger(label, log)
+    console = Console(file=sys.stderr)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[news]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        refresh_per_second=2,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task(label, total=total, news="")
+    started = last = time.monotonic()
+    shown = ""
+
+    def report(done: int, news: str) -> None:
+        nonlocal last, shown
+        shown = news or shown
+        bar.update(task, completed=done, news=shown)
+        now = time.monotonic()
+        if now - last >= _LINE_SECONDS or done >= total:
+            last = now
+            lines.info("%d/%d  %s  %.0f s", done, total, shown, now - started)
+
+    lines.info("start")
+    try:
+        with bar:
+            yield report
+    except BaseException as error:
+        lines.error("stopped: %s: %s", type(error).__name__, error)
+        raise
+    lines.info("done in %.0f s  %s", time.monotonic() - started, shown)
+
+
+def _logger(label: str, log: Path | None) -> logging.Logger:
+    logger = logging.getLogger(f"qdflow.{label}")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    if log is None:
+        logger.addHandler(logging.NullHandler())
+        return logger
+    log.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(log, mode="a")
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(name)s  %(message)s"))
+    logger.addHandler(handler)
+    return logger

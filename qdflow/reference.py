@@ -1,0 +1,280 @@
+"""The Monte Carlo answer for (system, beta), sampled until its error bars are small enough."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qdflow import ladder as ladders
+from qdflow import mcmc
+from qdflow.free_energy import ideal_free_energy, ladder_free_energy
+from qdflow.stats import Estimate, chain_mean, r_hat
+from qdflow.system import TRAPS, System
+
+Array = NDArray[np.float64]
+
+R_HAT = 1.01  # Vehtari et al., Bayesian Analysis 16, 667 (2021), section 4.2
+
+
+class FrozenChainError(RuntimeError):
+    """A chain does not move, or stays where no other chain goes: its averages mean nothing."""
+
+
+class Budget(NamedTuple):
+    """How long to sample.
+
+    Attributes:
+        ladders: independent replica-exchange ladders; their agreement gives R-hat.
+        distance: between neighbouring rungs, see `qdflow.ladder`.
+        sweeps: of all electrons between two draws.
+        warmup: draws thrown away.
+        draws: draws of each ladder before the first look at the errors.
+        max_draws: draws of each ladder at which to give up.
+        stderr_F, stderr_E: the errors to reach, in units of 1/beta.
+        keep: decorrelated configurations to return, at most.
+    """
+
+    ladders: int = 8
+    distance: float = 1.5
+    sweeps: int = 4
+    warmup: int = 500
+    draws: int = 2000
+    max_draws: int = 100_000
+    stderr_F: float = 0.02
+    stderr_E: float = 0.01
+    keep: int = 20_000
+
+
+class Reference(NamedTuple):
+    """What sampling found.
+
+    Attributes:
+        estimates: by quantity; F, E, V, V_ee, S, and the identities `virial` and
+            `centre_of_mass`, whose exact value is 0.
+        r_hat: by quantity.
+        verdict: "converged", or a sentence that says what was not reached.
+        rungs: by column, one entry for each rung of the ladder.
+        x: (configurations, n, 2) decorrelated samples of p.
+    """
+
+    estimates: dict[str, Estimate]
+    r_hat: dict[str, float]
+    verdict: str
+    rungs: dict[str, Array]
+    x: Array
+
+
+class Chains(NamedTuple):
+    """The draws of all ladders.
+
+    Attributes:
+        trap_energy, pair_energy: (ladders, draws, rungs).
+        centre2: (ladders, draws) squared distance of the centre of mass from the origin, at
+            lambda = 1.
+        frames: (ladders, some draws, n, 2) configurations at lambda = 1.
+        accepted: (ladders, rungs).
+        swapped: (ladders, rungs - 1).
+    """
+
+    trap_energy: Array
+    pair_energy: Array
+    centre2: Array
+    frames: Array
+    accepted: Array
+    swapped: Array
+
+    @property
+    def energy(self) -> Array:
+        """(ladders, draws) H at lambda = 1."""
+        return self.trap_energy[..., -1] + self.pair_energy[..., -1]
+
+
+def reference(
+    system: System,
+    beta: float,
+    budget: Budget,
+    seed: int,
+    threads: int = 1,
+    report: Callable[[int, str], None] = lambda _done, _text: None,
+) -> Reference:
+    """Sample p and estimate F and the averages of H = V + V_ee with their errors.
+
+    The result depends on the seed and the budget, not on the threads.
+
+    Args:
+        system: what to sample.
+        beta: inverse temperature.
+        budget: how long.
+        seed: of all random numbers.
+        threads: ladders that run at a time.
+        report: called with the draws done (of each ladder) and a line about the errors.
+
+    Raises:
+        FrozenChainError: a chain is stuck at the end of the budget.
+    """
+    pilot, *generators = map(
+        np.random.default_rng, np.random.SeedSequence(seed).spawn(budget.ladders + 1)
+    )
+    ladder, start = ladders.spaced(system, beta, budget.distance, pilot)
+    states = [start] * budget.ladders
+
+    def extended(chains: Chains | None, draws: int) -> Chains:
+        def advance(k: int) -> tuple[mcmc.State, mcmc.Info]:
+            return mcmc.step(system, states[k], ladder, draws, budget.sweeps, generators[k])
+
+        with ThreadPoolExecutor(threads) as pool:
+            ran = list(pool.map(advance, range(budget.ladders)))
+        states[:] = [state for state, _ in ran]
+        new = _gathered([info for _, info in ran], budget.keep)
+        return new if chains is None else _joined(chains, new)
+
+    extended(None, budget.warmup)
+    chains = extended(None, budget.draws)
+    while True:
+        estimates, hats = analysed(system, beta, ladder, chains)
+        draws = chains.energy.shape[1]
+        verdict, factor = _judged(estimates, hats, beta, budget, draws)
+        report(draws, f"F = {estimates['F']}, <E> = {estimates['E']}, R-hat {hats['E']:.3f}")
+        if not factor:
+            break
+        wanted = min(int(draws * factor), budget.max_draws)
+        while (draws := chains.energy.shape[1]) < wanted:  # in pieces, so that progress shows
+            chains = extended(chains, min(wanted - draws, max(budget.draws, wanted // 20)))
+            report(chains.energy.shape[1], "")
+    refuse_stuck(chains.energy, chains.accepted[:, -1])
+    x = _decorrelated(chains.frames, estimates["E"].ess, budget.keep)
+    _check_energies(system, states)
+    return Reference(estimates, hats, verdict, _rungs(ladder, chains), x)
+
+
+def analysed(
+    system: System, beta: float, ladder: mcmc.Ladder, chains: Chains
+) -> tuple[dict[str, Estimate], dict[str, float]]:
+    """Estimates and R-hat by quantity.
+
+    The identities are reported as what should vanish: degree <V> - <V_ee> - 2 n / beta (virial
+    theorem) and, in the harmonic trap, n beta <X^2 + Y^2> - 1 of the centre of mass.
+    """
+    trap = TRAPS[system.trap]
+    V, V_ee = chains.trap_energy[..., -1], chains.pair_energy[..., -1]
+    ideal = ideal_free_energy(system, beta)
+    F = ideal + ladder_free_energy(chains.pair_energy, ladder.couplings, beta)
+    series = {
+        "F": F,
+        "E": V + V_ee,
+        "V": V,
+        "V_ee": V_ee,
+        "S": beta * (V + V_ee - F),
+        "virial": trap.degree * V - V_ee - 2 * system.n / beta,
+    }
+    if trap.isotropic_quadratic:
+        series["centre_of_mass"] = system.n * beta * chains.centre2 - 1
+    return (
+        {name: chain_mean(values) for name, values in series.items()},
+        {name: r_hat(values) for name, values in series.items()},
+    )
+
+
+def refuse_stuck(energy: Array, accepted: Array) -> None:
+    """Refuse chains that hardly move, or that sample other energies than the rest.
+
+    A chain counts as apart if its mean lies 8 of its own standard errors from the median of the
+    chains' means: a pooled error bar, small because each chain is steady, would hide it.
+
+    Args:
+        energy: (chains, draws).
+        accepted: (chains,) accepted fraction of the moves.
+
+    Raises:
+        FrozenChainError: naming the chains.
+    """
+    still = accepted < 0.1 * np.median(accepted)
+    still |= (accepted == 0) | (np.ptp(energy, axis=1) == 0)
+    halves = energy[:, : energy.shape[1] // 2 * 2].reshape(len(energy), 2, -1)
+    errors = np.array([chain_mean(pair).stderr for pair in halves])
+    apart = np.abs(energy.mean(1) - np.median(energy.mean(1))) > 8 * np.maximum(errors, 1e-300)
+    for k in np.flatnonzero(still | apart):
+        raise FrozenChainError(
+            f"chain {k} is frozen: it accepted {accepted[k]:.1%} of its moves (median of all:"
+            f" {np.median(accepted):.1%}) and its <E> is {energy[k].mean():.4f}(median:"
+            f" {np.median(energy.mean(1)):.4f}); start from another seed or raise max_draws"
+        )
+
+
+def _gathered(infos: list[mcmc.Info], keep: int) -> Chains:
+    frames = np.stack([info.frames for info in infos])
+    every = -(-frames.shape[0] * frames.shape[1] // keep)
+    return Chains(
+        np.stack([info.trap_energy for info in infos]),
+        np.stack([info.pair_energy for info in infos]),
+        np.square(frames.mean(2)).sum(-1),
+        frames[:, ::every],
+        np.stack([info.accepted for info in infos]),
+        np.stack([info.swapped for info in infos]),
+    )
+
+
+def _joined(old: Chains, new: Chains) -> Chains:
+    share = new.energy.shape[1] / (old.energy.shape[1] + new.energy.shape[1])
+    rates = ((1 - share) * a + share * b for a, b in zip(old[4:], new[4:], strict=True))
+    series = (np.concatenate(pair, axis=1) for pair in zip(old[:4], new[:4], strict=True))
+    return Chains(*series, *rates)
+
+
+def _judged(
+    estimates: dict[str, Estimate],
+    hats: dict[str, float],
+    beta: float,
+    budget: Budget,
+    draws: int,
+) -> tuple[str, float]:
+    """The verdict so far, and the factor by which to lengthen the chains (0: stop)."""
+    wanted = {"F": budget.stderr_F / beta, "E": budget.stderr_E / beta}
+    excess = max((estimates[q].stderr / error) ** 2 for q, error in wanted.items())
+    worst = max(hats, key=lambda q: hats[q])
+    missed = [
+        f"stderr of {q} is {estimates[q].stderr:.2g}, wanted {error:.2g}"
+        for q, error in wanted.items()
+        if estimates[q].stderr > error
+    ]
+    if hats[worst] > R_HAT:
+        missed.append(f"R-hat of {worst} is {hats[worst]:.3f}, wanted {R_HAT}")
+    if not missed:
+        return "converged", 0.0
+    if draws >= budget.max_draws:
+        return f"not converged in {draws} draws: " + "; ".join(missed), 0.0
+    return "", float(np.clip(1.15 * excess, 1.25, 4.0))
+
+
+def _decorrelated(frames: Array, ess: float, keep: int) -> Array:
+    """At most ``keep`` frames, spaced so that there are no more of them than the ESS."""
+    chains, draws = frames.shape[:2]
+    every = max(int(np.ceil(chains * draws / min(ess, keep))), 1)
+    return frames[:, ::every].reshape(-1, *frames.shape[2:])
+
+
+def _check_energies(system: System, states: list[mcmc.State]) -> None:
+    """The compiled energies against `System.energy`, which shares no code with them."""
+    compiled = np.array([s.trap_energy[-1] + s.pair_energy[-1] for s in states])
+    direct = system.energy(torch.from_numpy(np.stack([s.x[-1] for s in states]))).numpy()
+    if not np.allclose(compiled, direct, rtol=1e-9):
+        raise RuntimeError(f"the compiled energies {compiled} differ from H(x) = {direct}")
+
+
+def _rungs(ladder: mcmc.Ladder, chains: Chains) -> dict[str, Array]:
+    by_rung = [chain_mean(chains.pair_energy[..., k]) for k in range(len(ladder.couplings))]
+    return {
+        "coupling": ladder.couplings,
+        "width": ladder.widths,
+        "accepted": chains.accepted.mean(0),
+        "swapped": np.append(chains.swapped.mean(0), np.nan),
+        "V_ee": np.array([e.mean for e in by_rung]),
+        "V_ee_stderr": np.array([e.stderr for e in by_rung]),
+        "V_ee_ess": np.array([e.ess for e in by_rung]),
+        "V_ee_r_hat": np.array(
+            [r_hat(chains.pair_energy[..., k]) for k in range(len(ladder.couplings))]
+        ),
+    }

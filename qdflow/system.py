@@ -1,0 +1,95 @@
+"""The Hamiltonian H(x) = sum_i V(x_i) + sum_{i<j} 1/|x_i - x_j| of n electrons in two dimensions.
+
+Lengths, energies and temperatures are in the units in which the trap's strength and the
+electron's charge are 1 (Bedanov & Peeters, Phys. Rev. B 49, 2667 (1994), eq. 2).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Trap(NamedTuple):
+    """A trap V(x, y), homogeneous of some degree: V(s x, s y) = s^degree V(x, y).
+
+    Attributes:
+        potential: V of two numbers or two arrays; plain arithmetic only, so that one
+            definition serves torch, numpy and numba.
+        degree: enters the virial theorem, degree <V> - <V_ee> = 2 n / beta.
+        isotropic_quadratic: whether V = x^2 + y^2, for which the centre of mass is Gaussian.
+    """
+
+    potential: Callable[[Any, Any], Any]
+    degree: int
+    isotropic_quadratic: bool = False
+
+
+def _harmonic(x: Any, y: Any) -> Any:
+    return x * x + y * y
+
+
+def _quartic(x: Any, y: Any) -> Any:
+    return x * x * x * x + y * y * y * y - x * x * y * y
+
+
+TRAPS = {
+    "harmonic": Trap(_harmonic, degree=2, isotropic_quadratic=True),
+    "quartic": Trap(_quartic, degree=4),
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """n electrons in a trap.
+
+    Raises:
+        ValueError: n is below 1, or no trap has that name.
+    """
+
+    n: int
+    trap: str = "harmonic"
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a system."""
+        if self.n < 1:
+            raise ValueError(f"a dot holds at least 1 electron, not n = {self.n}")
+        if self.trap not in TRAPS:
+            raise ValueError(f"unknown trap {self.trap!r}; choose from {', '.join(TRAPS)}")
+
+    @cached_property
+    def _pairs(self) -> Tensor:
+        return torch.triu_indices(self.n, self.n, 1)
+
+    def trap_energy(self, x: Tensor) -> Tensor:
+        """sum_i V(x_i).  x (*batch, n, 2) -> (*batch,)."""
+        return TRAPS[self.trap].potential(x[..., 0], x[..., 1]).sum(-1)
+
+    def pair_energy(self, x: Tensor) -> Tensor:
+        """sum_{i<j} 1/|x_i - x_j|, +inf where two coincide.  x (*batch, n, 2) -> (*batch,)."""
+        i, j = self._pairs.to(x.device)
+        return (x[..., i, :] - x[..., j, :]).square().sum(-1).rsqrt().sum(-1)
+
+    def energy(self, x: Tensor) -> Tensor:
+        """H(x).  x (*batch, n, 2) -> (*batch,); +inf where two electrons coincide."""
+        return self.trap_energy(x) + self.pair_energy(x)
+
+    def forces(self, x: Tensor) -> Tensor:
+        """-dH/dx.  x (*batch, n, 2) -> (*batch, n, 2).
+
+        Two electrons at one point push each other in no direction: they contribute 0.
+        """
+        with torch.enable_grad():
+            y = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.trap_energy(y).sum(), y)
+        apart = x[..., :, None, :] - x[..., None, :, :]
+        r2 = apart.square().sum(-1, keepdim=True)
+        push = torch.where(r2 > 0, apart * r2.rsqrt() / r2, 0)
+        return push.sum(-2) - gradient
+
+    def log_weight(self, x: Tensor, log_q: Tensor, beta: float) -> Tensor:
+        """-beta H(x) - log_q, the log of an importance weight up to ln Z.  -> (*batch,)."""
+        return -beta * self.energy(x) - log_q

@@ -1,0 +1,171 @@
+"""Parquet in and out: one long table of estimates, samples, histories, with their provenance.
+
+A file is whole or absent, and says in its metadata which units its columns have, from which
+configuration, seed, code, packages and device it came.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from qdflow import provenance
+from qdflow.files import atomic
+from qdflow.stats import Estimate
+
+# The columns of an estimate's row and their units; energies and F are in the trap's units.
+ESTIMATES = {
+    "system": "",
+    "n": "electrons",
+    "trap": "",
+    "beta": "1/energy",
+    "cell": "",
+    "architecture": "",
+    "symmetry": "",
+    "objective": "",
+    "seed": "",
+    "method": "",
+    "quantity": "",
+    "mean": "of the quantity",
+    "stderr": "of the quantity",
+    "ess": "samples",
+    "r_hat": "1",
+    "verdict": "",
+}
+UNITS = {  # of a quantity, and of a column of that name
+    "F": "energy",
+    "E": "energy",
+    "V": "energy",
+    "V_ee": "energy",
+    "S": "k",
+    "virial": "energy",
+    "centre_of_mass": "1",
+    "minority_sign": "1",
+}
+_KEY = b"qdflow"
+
+
+class TableError(RuntimeError):
+    """A file is not a table of the kind that was asked for."""
+
+
+def write(
+    frame: pd.DataFrame,
+    path: Path | str,
+    units: Mapping[str, str],
+    config: Mapping[str, Any],
+    seed: int | None = None,
+    device: str = "cpu",
+) -> None:
+    """Write a table whose columns are the keys of ``units``, with its provenance.
+
+    Args:
+        frame: the rows; a column may hold fixed-size arrays, one a row.
+        path: of the file.
+        units: by column, in the order of the columns.
+        config: what the rows were computed with, the hash of the code under ``code``.
+        seed: of the random numbers.
+        device: that computed them.
+
+    Raises:
+        ValueError: the columns are not those of ``units``.
+    """
+    if list(frame.columns) != list(units):
+        raise ValueError(f"columns {list(frame.columns)} are not those with units, {list(units)}")
+    note = {
+        "units": dict(units),
+        "config": dict(config),
+        "seed": seed,
+        "device": device,
+        "versions": provenance.versions(),
+    }
+    table = pa.Table.from_pydict({name: _column(frame[name]) for name in frame.columns})
+    table = table.replace_schema_metadata({_KEY: json.dumps(note, sort_keys=True).encode()})
+    with atomic(Path(path)) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read(path: Path | str, rule: str, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """The rows of a table.
+
+    Args:
+        path: of the file.
+        rule: that makes it, for the message.
+        columns: those it must have; None for any.
+
+    Raises:
+        TableError: the file is truncated, is not one of ours, or lacks columns.
+    """
+    table = _open(path, rule).read()
+    missing = [name for name in columns or () if name not in table.column_names]
+    if missing:
+        raise TableError(_sentence(path, rule, f"lacks the columns {', '.join(missing)}"))
+    return pd.DataFrame({name: _values(table[name]) for name in table.column_names})
+
+
+def metadata(path: Path | str, rule: str) -> dict[str, Any]:
+    """The provenance of a table: units, config, seed, device, versions.
+
+    Raises:
+        TableError: as for `read`.
+    """
+    return json.loads(_open(path, rule).schema_arrow.metadata[_KEY])
+
+
+def rows(
+    estimates: Mapping[str, Estimate],
+    methods: Mapping[str, str],
+    r_hat: Mapping[str, float] | None = None,
+    **cell: Any,
+) -> pd.DataFrame:
+    """Estimates by quantity as rows of the long table; ``cell`` gives the other columns."""
+    table = [
+        cell
+        | {"quantity": quantity, "method": methods[quantity]}
+        | estimate._asdict()
+        | {"r_hat": (r_hat or {}).get(quantity, np.nan)}
+        for quantity, estimate in estimates.items()
+    ]
+    return pd.DataFrame(table)[list(ESTIMATES)]
+
+
+def stacked(column: pd.Series) -> NDArray[np.float64]:
+    """A column of fixed-size arrays as one array."""
+    return np.stack(column.tolist())
+
+
+def _open(path: Path | str, rule: str) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise TableError(_sentence(path, rule, "does not exist")) from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TableError(_sentence(path, rule, f"is not whole ({error})")) from error
+    if _KEY not in (file.schema_arrow.metadata or {}):
+        raise TableError(_sentence(path, rule, "was not written by qdflow"))
+    return file
+
+
+def _sentence(path: Path | str, rule: str, fault: str) -> str:
+    return f"{path} {fault}; delete it and rerun rule {rule} (snakemake does, once it is gone)"
+
+
+def _column(values: pd.Series) -> pa.Array:
+    if len(values) and isinstance(values.iloc[0], np.ndarray):
+        block = stacked(values)
+        flat = pa.array(block.reshape(-1))
+        return pa.FixedSizeListArray.from_arrays(flat, int(np.prod(block.shape[1:])))
+    return pa.array(values.tolist() if values.dtype == object else values)
+
+
+def _values(column: pa.ChunkedArray) -> list[Any] | NDArray[Any] | pd.Series:
+    if pa.types.is_fixed_size_list(column.type):
+        width = column.type.list_size
+        return list(column.combine_chunks().flatten().to_numpy().reshape(-1, width))
+    return column.to_pandas()

@@ -1,0 +1,223 @@
+"""From the configuration to cells: checked, completed, and expanded before any job starts."""
+
+import difflib
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import best_match
+
+SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
+
+
+class ConfigError(ValueError):
+    """A sentence about what is wrong with the configuration."""
+
+
+class Cell(NamedTuple):
+    """A flow at one beta with one seed.  name, beta and seed are its path."""
+
+    name: str
+    beta: str
+    seed: int
+
+
+class Matrix(NamedTuple):
+    """All that is to be computed.
+
+    Attributes:
+        references: (system, beta) to sample by Monte Carlo.
+        cells: flows to train.
+        figures: the cell of each figure.
+    """
+
+    references: list[tuple[str, str]]
+    cells: list[Cell]
+    figures: dict[str, Cell]
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Refuse a configuration that the schema does not allow.
+
+    Raises:
+        ConfigError: one sentence with the key, its value and the remedy.
+    """
+    _refuse_unquoted_names(config)
+    errors = Draft202012Validator(yaml.safe_load(SCHEMA.read_text())).iter_errors(dict(config))
+    if error := best_match(errors):
+        raise ConfigError(_sentence(error))
+    for key, value in _numbers(config):
+        if not math.isfinite(value) and not (key.endswith(".clip") and value > 0):
+            raise ConfigError(f"{key} is {value}; it must be a finite number")
+
+
+def matrix(config: Mapping[str, Any]) -> Matrix:
+    """Expand a checked and completed configuration.
+
+    Raises:
+        ConfigError: a name that nothing has, a beta that is none, a cell twice.
+    """
+    cells = [
+        Cell(name, beta, seed)
+        for name, spec in config["cells"].items()
+        for beta in _checked_cell(name, spec, config)
+        for seed in spec["seeds"]
+    ]
+    wanted = [(config["cells"][c.name]["system"], c.beta) for c in cells]
+    for index, spec in enumerate(config["references"]):
+        key = f"references[{index}]"
+        _known(f"{key}.system", spec["system"], config["systems"], "systems")
+        wanted += [(spec["system"], beta) for beta in betas(spec["beta"], f"{key}.beta")]
+    figures = {name: _figure_cell(name, config) for name in config["figures"]}
+    return Matrix(list(dict.fromkeys(wanted)), cells, figures)
+
+
+def canonical_beta(value: float | str, key: str = "beta") -> str:
+    """The one spelling of an inverse temperature: 1, 1.0 and 1e0 are all "1".
+
+    Raises:
+        ConfigError: not a positive finite number.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise ConfigError(f"{key} is {value!r}; an inverse temperature is a number above 0")
+    return f"{number:.12g}"
+
+
+def betas(value: Any, key: str) -> list[str]:
+    """One or several inverse temperatures in their canonical spelling.
+
+    Raises:
+        ConfigError: one is no positive number, or stands there twice.
+    """
+    spelled = [canonical_beta(b, key) for b in (value if isinstance(value, list) else [value])]
+    for beta in spelled:
+        if spelled.count(beta) > 1:
+            raise ConfigError(f"{key} holds {beta} twice, as {value}; leave one of them out")
+    return spelled
+
+
+def seed_of(*words: Any) -> int:
+    """A seed that belongs to these words alone; below 2^63."""
+    digest = hashlib.sha256(repr(words).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def digest(content: Any) -> str:
+    """A short name for this content."""
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+
+def _checked_cell(name: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    for key, table in (
+        ("system", "systems"),
+        ("architecture", "architectures"),
+        ("training", "trainings"),
+    ):
+        _known(f"cells.{name}.{key}", spec[key], config[table], table)
+    width = 2 * config["systems"][spec["system"]]["n"]
+    hidden = config["architectures"][spec["architecture"]].get("hidden", [])
+    if hidden and min(hidden) < width:
+        raise ConfigError(
+            f"architectures.{spec['architecture']}.hidden is {hidden}, but cell {name} has"
+            f" {width} coordinates: use widths of at least {width}"
+        )
+    return betas(spec["beta"], f"cells.{name}.beta")
+
+
+def _figure_cell(name: str, config: Mapping[str, Any]) -> Cell:
+    spec = config["figures"][name]
+    _known(f"figures.{name}.cell", spec["cell"], config["cells"], "cells")
+    cell = config["cells"][spec["cell"]]
+    beta = canonical_beta(spec["beta"], f"figures.{name}.beta")
+    _known(f"figures.{name}.beta", beta, betas(cell["beta"], ""), f"cells.{spec['cell']}.beta")
+    seed = spec.get("seed", cell["seeds"][0])
+    _known(f"figures.{name}.seed", seed, cell["seeds"], f"cells.{spec['cell']}.seeds")
+    return Cell(spec["cell"], beta, seed)
+
+
+def _known(key: str, value: Any, table: Any, where: str) -> None:
+    if value not in table:
+        choices = ", ".join(map(str, table)) or "nothing"
+        raise ConfigError(
+            f"{key} is {value!r}, which is not in {where}; choose from {choices}"
+            f"{_hint(value, table)}"
+        )
+
+
+def _hint(word: Any, choices: Any) -> str:
+    close = difflib.get_close_matches(str(word), map(str, choices), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _refuse_unquoted_names(config: Any, key: str = "") -> None:
+    """YAML reads 1.5 and yes as a number and a truth value; keys have to be text."""
+    for name, value in config.items() if isinstance(config, Mapping) else enumerate(config):
+        if isinstance(config, Mapping) and not isinstance(name, str):
+            raise ConfigError(f"{key or 'config'} has the key {name!r}; put it in quotes")
+        if isinstance(value, Mapping | list):
+            _refuse_unquoted_names(value, f"{key}.{name}".lstrip("."))
+
+
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _numbers(inner, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _numbers(inner, f"{key}[{index}]")
+    elif isinstance(value, int | float):
+        yield key, value
+
+
+def _sentence(error: ValidationError) -> str:
+    key = error.json_path.removeprefix("$").lstrip(".") or "the configuration"
+    value, rule = error.instance, error.validator_value
+    match error.validator:
+        case "additionalProperties":
+            known = error.schema["properties"]
+            unknown = next(name for name in value if name not in known)
+            choices = ", ".join(known)
+            return f"{key} has the unknown key {unknown!r}{_hint(unknown, known)}; it knows {choices}"
+        case "required":
+            missing = ", ".join(repr(name) for name in rule if name not in value)
+            return f"{key} lacks {missing}; add it"
+        case "type":
+            return f"{key} is {value!r}; it must be of type {_types(rule)}{_yaml_trap(value)}"
+        case "minimum":
+            return f"{key} is {value!r}; it must be at least {rule}"
+        case "maximum":
+            return f"{key} is {value!r}; it must be at most {rule}"
+        case "exclusiveMinimum":
+            return f"{key} is {value!r}; it must be above {rule}"
+        case "enum":
+            choices = ", ".join(map(str, rule))
+            return f"{key} is {value!r}; choose from {choices}{_hint(value, rule)}"
+        case "pattern":
+            return f"{value!r} in {key} cannot be part of a path; use letters, digits, '.', '_', '-'"
+        case "minItems" | "minProperties" | "minLength":
+            return f"{key} is empty; it needs at least {rule} entry"
+        case "uniqueItems":
+            return f"{key} is {value!r}; its entries must differ"
+    return f"{key}: {error.message}"
+
+
+def _types(rule: str | list[str]) -> str:
+    return " or ".join([rule] if isinstance(rule, str) else rule)
+
+
+def _yaml_trap(value: Any) -> str:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return ""
+    if isinstance(value, str) and "e" in value.lower() and "." not in value:
+        return f" (YAML takes {value} for text; write {value.lower().replace('e', '.0e')})"
+    return f" (take the quotes off {number:g})" if isinstance(value, str) else ""
