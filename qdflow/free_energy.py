@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-logging.getLogger("pymbar").setLevel(logging.ERROR)  # at import it prints that JAX is missing
-from pymbar import bar  # noqa: E402
-
 from qdflow.stats import Estimate, iid_mean
 from qdflow.system import TRAPS, System
+
+logging.getLogger("pymbar").setLevel(logging.ERROR)  # at import it prints that JAX is missing
+from pymbar import bar  # noqa: E402
 
 Array = NDArray[np.float64]
 
@@ -59,7 +59,9 @@ def ladder_free_energy(pair_energy: Array, couplings: Array, beta: float) -> Arr
     if not pair_energy.any():  # a single electron does no work on any other
         return np.zeros(pair_energy.shape[:2])
     pairs = zip(beta * np.diff(couplings), pair_energy.T[:-1], pair_energy.T[1:], strict=True)
-    return sum(_bar_influence(step * low, -step * high) for step, low, high in pairs).T / beta
+    return (
+        np.sum([_bar_influence(step * low, -step * high) for step, low, high in pairs], 0).T / beta
+    )
 
 
 def _bar_influence(forward: Array, backward: Array) -> Array:

@@ -28,19 +28,19 @@ def spaced(
         return _tuned(system, *_moved(ladder, state, np.array([0.0, 1.0])), generator)[:2]
     couplings = _geometric(beta, state.pair_energy[0])
     for _ in range(2):
-        ladder, state, pair_energy = _tuned(
-            system, *_moved(ladder, state, couplings), generator
-        )
+        ladder, state, pair_energy = _tuned(system, *_moved(ladder, state, couplings), generator)
         couplings = respaced(ladder, pair_energy, distance)
     return _tuned(system, *_moved(ladder, state, couplings), generator)[:2]
 
 
 def respaced(ladder: Ladder, pair_energy: Array, distance: float) -> Array:
-    """Couplings at equal distances, from the measured <V_ee>.  pair_energy (rungs,) -> (new rungs,).
+    """Couplings at equal distances, from <V_ee> measured on a ladder.
 
-    The first and the last coupling stay.
+    pair_energy (rungs,) -> (new rungs,). The first and the last coupling stay.
     """
-    fall = np.maximum.accumulate(pair_energy[::-1])[::-1]  # <V_ee> falls along lambda; noise does not
+    fall = np.maximum.accumulate(pair_energy[::-1])[
+        ::-1
+    ]  # <V_ee> falls along lambda; noise does not
     steps = np.sqrt(ladder.beta * np.diff(ladder.couplings) * -np.diff(fall))
     length = np.concatenate([[0.0], np.cumsum(np.maximum(steps, 1e-3))])
     rungs = max(int(np.ceil(length[-1] / distance)), 1) + 1

@@ -163,9 +163,7 @@ def _sweep(potential, x, y, beta, coupling, width, rng):
 @_jit
 def _exchange(first, x, beta, couplings, trap_energy, pair_energy, swapped, rng):
     for k in range(first, couplings.size - 1, 2):
-        log_ratio = (
-            beta * (couplings[k] - couplings[k + 1]) * (pair_energy[k] - pair_energy[k + 1])
-        )
+        log_ratio = beta * (couplings[k] - couplings[k + 1]) * (pair_energy[k] - pair_energy[k + 1])
         if rng.random() < np.exp(log_ratio):
             kept = x[k].copy()
             x[k] = x[k + 1]

@@ -14,8 +14,8 @@ _LINE_SECONDS = 10.0
 
 
 @contextmanager
-def progress(label: str, total: int, log: Path | None) -> Iterator[Callable[[int, str], None]]:
-    """A function to call with (units done, a line of news); an empty line keeps the last one.
+def progress(label: str, log: Path | None) -> Iterator[Callable[[int, int, str], None]]:
+    """A function to call with (units done, their total, a line of news, empty to keep the last).
 
     The bar is one line, so that several jobs on one terminal take turns instead of tangling.
     The log gets a line every few seconds, at the start, and at the end or at an error.
@@ -33,14 +33,14 @@ def progress(label: str, total: int, log: Path | None) -> Iterator[Callable[[int
         refresh_per_second=2,
         disable=not console.is_terminal,
     )
-    task = bar.add_task(label, total=total, news="")
+    task = bar.add_task(label, total=None, news="")
     started = last = time.monotonic()
     shown = ""
 
-    def report(done: int, news: str) -> None:
+    def report(done: int, total: int, news: str) -> None:
         nonlocal last, shown
         shown = news or shown
-        bar.update(task, completed=done, news=shown)
+        bar.update(task, completed=done, total=total, news=shown)
         now = time.monotonic()
         if now - last >= _LINE_SECONDS or done >= total:
             last = now

@@ -17,6 +17,17 @@ from qdflow.system import TRAPS, System
 Array = NDArray[np.float64]
 
 R_HAT = 1.01  # Vehtari et al., Bayesian Analysis 16, 667 (2021), section 4.2
+_IDENTITY_SIGMAS = 5.0  # beyond which an identity that holds for any n is called broken
+RUNGS = {  # columns of the table of rungs, and their units
+    "coupling": "1",
+    "width": "length",
+    "accepted": "1",
+    "swapped": "1",
+    "V_ee": "energy",
+    "V_ee_stderr": "energy",
+    "V_ee_ess": "samples",
+    "V_ee_r_hat": "1",
+}
 
 
 class FrozenChainError(RuntimeError):
@@ -74,7 +85,8 @@ class Chains(NamedTuple):
         trap_energy, pair_energy: (ladders, draws, rungs).
         centre2: (ladders, draws) squared distance of the centre of mass from the origin, at
             lambda = 1.
-        frames: (ladders, some draws, n, 2) configurations at lambda = 1.
+        frames: (ladders, frames, n, 2) configurations at lambda = 1, every `spacing` draws.
+        spacing: draws between two frames.
         accepted: (ladders, rungs).
         swapped: (ladders, rungs - 1).
     """
@@ -83,6 +95,7 @@ class Chains(NamedTuple):
     pair_energy: Array
     centre2: Array
     frames: Array
+    spacing: int
     accepted: Array
     swapped: Array
 
@@ -98,7 +111,7 @@ def reference(
     budget: Budget,
     seed: int,
     threads: int = 1,
-    report: Callable[[int, str], None] = lambda _done, _text: None,
+    report: Callable[[int, int, str], None] = lambda _done, _total, _news: None,
 ) -> Reference:
     """Sample p and estimate F and the averages of H = V + V_ee with their errors.
 
@@ -110,7 +123,8 @@ def reference(
         budget: how long.
         seed: of all random numbers.
         threads: ladders that run at a time.
-        report: called with the draws done (of each ladder) and a line about the errors.
+        report: called with the draws done (of each ladder), the draws wanted, and a line of news
+            (empty between two looks at the errors).
 
     Raises:
         FrozenChainError: a chain is stuck at the end of the budget.
@@ -128,8 +142,8 @@ def reference(
         with ThreadPoolExecutor(threads) as pool:
             ran = list(pool.map(advance, range(budget.ladders)))
         states[:] = [state for state, _ in ran]
-        new = _gathered([info for _, info in ran], budget.keep)
-        return new if chains is None else _joined(chains, new)
+        new = _gathered([info for _, info in ran])
+        return _thinned(new if chains is None else _joined(chains, new), 4 * budget.keep)
 
     extended(None, budget.warmup)
     chains = extended(None, budget.draws)
@@ -137,15 +151,16 @@ def reference(
         estimates, hats = analysed(system, beta, ladder, chains)
         draws = chains.energy.shape[1]
         verdict, factor = _judged(estimates, hats, beta, budget, draws)
-        report(draws, f"F = {estimates['F']}, <E> = {estimates['E']}, R-hat {hats['E']:.3f}")
+        wanted = min(max(int(draws * factor), draws), budget.max_draws)
+        news = f"F = {estimates['F']}, <E> = {estimates['E']}, R-hat {hats['E']:.3f}"
+        report(draws, wanted, news)
         if not factor:
             break
-        wanted = min(int(draws * factor), budget.max_draws)
         while (draws := chains.energy.shape[1]) < wanted:  # in pieces, so that progress shows
             chains = extended(chains, min(wanted - draws, max(budget.draws, wanted // 20)))
-            report(chains.energy.shape[1], "")
+            report(chains.energy.shape[1], wanted, "")
     refuse_stuck(chains.energy, chains.accepted[:, -1])
-    x = _decorrelated(chains.frames, estimates["E"].ess, budget.keep)
+    x = _decorrelated(chains, estimates["E"].ess, budget.keep)
     _check_energies(system, states)
     return Reference(estimates, hats, verdict, _rungs(ladder, chains), x)
 
@@ -204,24 +219,45 @@ def refuse_stuck(energy: Array, accepted: Array) -> None:
         )
 
 
-def _gathered(infos: list[mcmc.Info], keep: int) -> Chains:
+def _gathered(infos: list[mcmc.Info]) -> Chains:
     frames = np.stack([info.frames for info in infos])
-    every = -(-frames.shape[0] * frames.shape[1] // keep)
     return Chains(
         np.stack([info.trap_energy for info in infos]),
         np.stack([info.pair_energy for info in infos]),
         np.square(frames.mean(2)).sum(-1),
-        frames[:, ::every],
+        frames,
+        1,
         np.stack([info.accepted for info in infos]),
         np.stack([info.swapped for info in infos]),
     )
 
 
 def _joined(old: Chains, new: Chains) -> Chains:
+    """``new``, whose frames are at every draw, behind ``old``."""
     share = new.energy.shape[1] / (old.energy.shape[1] + new.energy.shape[1])
-    rates = ((1 - share) * a + share * b for a, b in zip(old[4:], new[4:], strict=True))
-    series = (np.concatenate(pair, axis=1) for pair in zip(old[:4], new[:4], strict=True))
-    return Chains(*series, *rates)
+    return Chains(
+        np.concatenate([old.trap_energy, new.trap_energy], axis=1),
+        np.concatenate([old.pair_energy, new.pair_energy], axis=1),
+        np.concatenate([old.centre2, new.centre2], axis=1),
+        np.concatenate([old.frames, new.frames[:, :: old.spacing]], axis=1),
+        old.spacing,
+        (1 - share) * old.accepted + share * new.accepted,
+        (1 - share) * old.swapped + share * new.swapped,
+    )
+
+
+def _thinned(chains: Chains, most: int) -> Chains:
+    """Every other frame dropped until there are at most ``most``: they are the bulk of memory."""
+    while chains.frames.shape[0] * chains.frames.shape[1] > most:
+        chains = chains._replace(frames=chains.frames[:, ::2].copy(), spacing=2 * chains.spacing)
+    return chains
+
+
+def _decorrelated(chains: Chains, ess: float, keep: int) -> Array:
+    """At most ``keep`` frames, apart by the autocorrelation time of H or more."""
+    ladders, frames, *shape = chains.frames.shape
+    apart = max(chains.energy.size / ess / chains.spacing, ladders * frames / keep)
+    return chains.frames[:, :: int(np.ceil(apart))].reshape(-1, *shape)
 
 
 def _judged(
@@ -242,18 +278,16 @@ def _judged(
     ]
     if hats[worst] > R_HAT:
         missed.append(f"R-hat of {worst} is {hats[worst]:.3f}, wanted {R_HAT}")
+    missed += [
+        f"{q} is {estimates[q]}, which should be 0"
+        for q in ("virial", "centre_of_mass")
+        if q in estimates and abs(estimates[q].sigmas_from(0)) > _IDENTITY_SIGMAS
+    ]
     if not missed:
         return "converged", 0.0
     if draws >= budget.max_draws:
         return f"not converged in {draws} draws: " + "; ".join(missed), 0.0
     return "", float(np.clip(1.15 * excess, 1.25, 4.0))
-
-
-def _decorrelated(frames: Array, ess: float, keep: int) -> Array:
-    """At most ``keep`` frames, spaced so that there are no more of them than the ESS."""
-    chains, draws = frames.shape[:2]
-    every = max(int(np.ceil(chains * draws / min(ess, keep))), 1)
-    return frames[:, ::every].reshape(-1, *frames.shape[2:])
 
 
 def _check_energies(system: System, states: list[mcmc.State]) -> None:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from arviz_stats.base import array_stats
+from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -26,10 +26,13 @@ class Estimate(NamedTuple):
         return gap / self.stderr if self.stderr > 0 else (np.inf * np.sign(gap) if gap else 0.0)
 
     def __str__(self) -> str:
-        """The mean with its error in brackets, in units of the last digit: 157.563(4)."""
+        """The mean with its error in brackets, in units of the last digit: 157.5637(17).
+
+        The bracket holds one digit, or two where one would be coarse (10 to 25).
+        """
         if not (np.isfinite(self.stderr) and self.stderr > 0):
             return f"{self.mean:.6g}({self.stderr:g})"
-        digits = max(0, -int(np.floor(np.log10(self.stderr))))
+        digits = max(0, int(np.ceil(np.log10(2.5 / self.stderr))))
         return f"{self.mean:.{digits}f}({round(self.stderr * 10**digits)})"
 
 
@@ -41,6 +44,16 @@ def iid_mean(x: ArrayLike) -> Estimate:
     """
     values = _finite(x, ndim=1)
     return Estimate(values.mean(), values.std(ddof=1) / np.sqrt(values.size), values.size)
+
+
+def proportion(share: float, samples: int) -> Estimate:
+    """A share of independent samples, with an error that does not vanish at 0 or 1.
+
+    Source: Agresti & Coull, Am. Stat. 52, 119 (1998): the error as if two more samples had
+    fallen on either side.
+    """
+    padded = (share * samples + 2) / (samples + 4)
+    return Estimate(share, float(np.sqrt(padded * (1 - padded) / (samples + 4))), samples)
 
 
 def chain_mean(chains: ArrayLike) -> Estimate:
@@ -59,7 +72,7 @@ def chain_mean(chains: ArrayLike) -> Estimate:
     spread = values.std(ddof=1)
     if spread <= 1e-14 * np.abs(values).max():  # a constant, up to rounding, is known exactly
         return Estimate(values.mean(), 0.0, values.size)
-    ess = float(array_stats.ess(values, chain_axis=0, draw_axis=1, method="mean"))
+    ess = np.asarray(array_stats.ess(values, chain_axis=0, draw_axis=1, method="mean")).item()
     return Estimate(values.mean(), spread / np.sqrt(ess), ess)
 
 
@@ -71,7 +84,7 @@ def r_hat(chains: ArrayLike) -> float:
     values = _finite(chains, ndim=2)
     if values.std() <= 1e-14 * np.abs(values).max():
         return 1.0
-    return float(array_stats.rhat(values, chain_axis=0, draw_axis=1, method="rank"))
+    return np.asarray(array_stats.rhat(values, chain_axis=0, draw_axis=1, method="rank")).item()
 
 
 def _finite(x: ArrayLike, ndim: int) -> NDArray[np.float64]:

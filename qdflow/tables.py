@@ -1,4 +1,4 @@
-"""Parquet in and out: one long table of estimates, samples, histories, with their provenance.
+"""Parquet in and out, with units and provenance.
 
 A file is whole or absent, and says in its metadata which units its columns have, from which
 configuration, seed, code, packages and device it came.
@@ -17,37 +17,9 @@ from numpy.typing import NDArray
 
 from qdflow import provenance
 from qdflow.files import atomic
-from qdflow.stats import Estimate
 
-# The columns of an estimate's row and their units; energies and F are in the trap's units.
-ESTIMATES = {
-    "system": "",
-    "n": "electrons",
-    "trap": "",
-    "beta": "1/energy",
-    "cell": "",
-    "architecture": "",
-    "symmetry": "",
-    "objective": "",
-    "seed": "",
-    "method": "",
-    "quantity": "",
-    "mean": "of the quantity",
-    "stderr": "of the quantity",
-    "ess": "samples",
-    "r_hat": "1",
-    "verdict": "",
-}
-UNITS = {  # of a quantity, and of a column of that name
-    "F": "energy",
-    "E": "energy",
-    "V": "energy",
-    "V_ee": "energy",
-    "S": "k",
-    "virial": "energy",
-    "centre_of_mass": "1",
-    "minority_sign": "1",
-}
+SAMPLES = {"x": "length", "energy": "energy"}  # of the reference
+FLOW_SAMPLES = SAMPLES | {"log_q": "ln(1/area^n)", "sign": "1"}
 _KEY = b"qdflow"
 
 
@@ -85,7 +57,7 @@ def write(
         "device": device,
         "versions": provenance.versions(),
     }
-    table = pa.Table.from_pydict({name: _column(frame[name]) for name in frame.columns})
+    table = pa.Table.from_pydict({str(name): _column(values) for name, values in frame.items()})
     table = table.replace_schema_metadata({_KEY: json.dumps(note, sort_keys=True).encode()})
     with atomic(Path(path)) as temporary:
         pq.write_table(table, temporary, compression="zstd")
@@ -118,26 +90,14 @@ def metadata(path: Path | str, rule: str) -> dict[str, Any]:
     return json.loads(_open(path, rule).schema_arrow.metadata[_KEY])
 
 
-def rows(
-    estimates: Mapping[str, Estimate],
-    methods: Mapping[str, str],
-    r_hat: Mapping[str, float] | None = None,
-    **cell: Any,
-) -> pd.DataFrame:
-    """Estimates by quantity as rows of the long table; ``cell`` gives the other columns."""
-    table = [
-        cell
-        | {"quantity": quantity, "method": methods[quantity]}
-        | estimate._asdict()
-        | {"r_hat": (r_hat or {}).get(quantity, np.nan)}
-        for quantity, estimate in estimates.items()
-    ]
-    return pd.DataFrame(table)[list(ESTIMATES)]
+def configurations(x: NDArray[np.float64], **columns: NDArray[np.float64]) -> pd.DataFrame:
+    """Samples as a table: ``x`` (size, n, 2) holds one array of 2n numbers a row."""
+    return pd.DataFrame({"x": list(x.reshape(len(x), -1)), **columns})
 
 
-def stacked(column: pd.Series) -> NDArray[np.float64]:
-    """A column of fixed-size arrays as one array."""
-    return np.stack(column.tolist())
+def positions(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """x (size, n, 2) of a table of samples."""
+    return np.stack(frame["x"].tolist()).reshape(len(frame), -1, 2)
 
 
 def _open(path: Path | str, rule: str) -> pq.ParquetFile:
@@ -158,7 +118,7 @@ def _sentence(path: Path | str, rule: str, fault: str) -> str:
 
 def _column(values: pd.Series) -> pa.Array:
     if len(values) and isinstance(values.iloc[0], np.ndarray):
-        block = stacked(values)
+        block = np.stack(values.tolist())
         flat = pa.array(block.reshape(-1))
         return pa.FixedSizeListArray.from_arrays(flat, int(np.prod(block.shape[1:])))
     return pa.array(values.tolist() if values.dtype == object else values)

@@ -10,21 +10,22 @@ import torch
 from torch import Tensor
 
 from qdflow import checkpoint
-from qdflow.flows.base import Draw, Flow
+from qdflow.flows.base import Draw, Flow, minority_fraction
 from qdflow.system import System
 
-HISTORY = (
-    "step",
-    "F",
-    "F_stderr",
-    "E",
-    "S",
-    "gradient_norm",
-    "learning_rate",
-    "minority_sign",
-    "skipped",
-    "seconds",
-)
+HISTORY = {  # columns and their units
+    "step": "1",
+    "F": "energy",
+    "F_stderr": "energy",
+    "E": "energy",
+    "S": "k",
+    "gradient_norm": "energy per parameter",
+    "learning_rate": "1",
+    "minority_sign": "1",
+    "skipped": "1",
+    "seconds": "s",
+}
+_SKIPPED = list(HISTORY).index("skipped")
 PATIENCE = 50  # non-finite steps in a row before training is given up
 
 
@@ -64,7 +65,7 @@ def train(
     clip: float = math.inf,
     saved: Path | None = None,
     save_seconds: float = 20.0,
-    report: Callable[[int, str], None] = lambda _done, _text: None,
+    report: Callable[[int, int, str], None] = lambda _done, _total, _news: None,
 ) -> dict[str, list[float]]:
     """Minimise E_q[H + ln q / beta] over the parameters of ``flow``, in place, with Adam.
 
@@ -81,7 +82,7 @@ def train(
         clip: largest norm of a gradient; longer ones are shortened to it.
         saved: where the state is kept; removing it is up to the caller.
         save_seconds: between two savings.
-        report: called with the steps done and a line about them.
+        report: called with the steps done, their total, and a line of news.
 
     Returns:
         The history: a list for each name in `HISTORY`, one entry a step. F and E are the
@@ -96,11 +97,12 @@ def train(
         _restore(run, checkpoint.load(saved))
     start = time.monotonic() - (run.history[-1][-1] if run.history else 0)
     last_saved = time.monotonic()
+    total = sum(phase.steps for phase in phases)
     for phase, learning_rate in _schedule(phases, skip=len(run.history)):
         row = _step(run, system, beta, phase.batch, learning_rate, clip)
         run.history.append([*row, time.monotonic() - start])
         _refuse_divergence(run.history)
-        report(len(run.history), f"F = {row[1]:.3f}")
+        report(len(run.history), total, f"F = {row[1]:.3f}")
         if saved is not None and time.monotonic() - last_saved >= save_seconds:
             checkpoint.save(_state(run), saved)
             last_saved = time.monotonic()
@@ -111,12 +113,6 @@ def reverse(draw: Draw, system: System, beta: float) -> tuple[Tensor, Tensor]:
     """H(x) and the integrand H(x) + ln q(x) / beta of the variational F, (size,) each."""
     energy = system.energy(draw.x)
     return energy, energy + draw.log_q / beta
-
-
-def minority_fraction(sign: Tensor) -> float:
-    """The share of the rarer sign of the determinant; above 0 the map is known to fold."""
-    positive = (sign > 0).double().mean().item()
-    return min(positive, 1 - positive)
 
 
 def _schedule(phases: Sequence[Phase], skip: int) -> Iterator[tuple[Phase, float]]:
@@ -154,12 +150,10 @@ def _step(
 
 def _refuse_divergence(history: list[list[float]]) -> None:
     recent = history[-PATIENCE:]
-    skipped = HISTORY.index("skipped")
-    if len(recent) == PATIENCE and all(row[skipped] for row in recent):
+    if len(recent) == PATIENCE and all(row[_SKIPPED] for row in recent):
         raise TrainingDivergedError(
             f"loss or gradient was not finite for the {PATIENCE} steps up to {len(history)};"
-            f" lower the learning rate (now {recent[-1][HISTORY.index('learning_rate')]:.3g})"
-            " or clip the gradient more"
+            " lower the learning rate or clip the gradient more"
         )
 
 

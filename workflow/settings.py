@@ -185,7 +185,9 @@ def _sentence(error: ValidationError) -> str:
             known = error.schema["properties"]
             unknown = next(name for name in value if name not in known)
             choices = ", ".join(known)
-            return f"{key} has the unknown key {unknown!r}{_hint(unknown, known)}; it knows {choices}"
+            return (
+                f"{key} has the unknown key {unknown!r}{_hint(unknown, known)}; it knows {choices}"
+            )
         case "required":
             missing = ", ".join(repr(name) for name in rule if name not in value)
             return f"{key} lacks {missing}; add it"
@@ -201,7 +203,9 @@ def _sentence(error: ValidationError) -> str:
             choices = ", ".join(map(str, rule))
             return f"{key} is {value!r}; choose from {choices}{_hint(value, rule)}"
         case "pattern":
-            return f"{value!r} in {key} cannot be part of a path; use letters, digits, '.', '_', '-'"
+            return (
+                f"{value!r} in {key} cannot be part of a path; use letters, digits, '.', '_', '-'"
+            )
         case "minItems" | "minProperties" | "minLength":
             return f"{key} is empty; it needs at least {rule} entry"
         case "uniqueItems":

@@ -43,3 +43,9 @@ class Flow(nn.Module):
     def log_prob(self, x: Tensor) -> Tensor:
         """ln q(x).  x (size, n, 2) -> (size,)."""
         raise NotImplementedError
+
+
+def minority_fraction(sign: Tensor) -> float:
+    """The share of the rarer sign of the determinant; above 0 the map is known to fold."""
+    positive = (sign > 0).double().mean().item()
+    return min(positive, 1 - positive)

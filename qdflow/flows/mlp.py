@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -66,8 +67,7 @@ class MLP(Flow):
         self.activation = activation
         sizes = [width, *hidden, width]
         self.weights = nn.ParameterList(
-            _truncated_normal((o, i), weight_std, generator)
-            for i, o in zip(sizes[:-1], sizes[1:], strict=True)
+            _truncated_normal((o, i), weight_std, generator) for i, o in pairwise(sizes)
         )
         self.biases = nn.ParameterList(
             _truncated_normal((o,), bias_std, generator) for o in sizes[1:]

@@ -1,0 +1,48 @@
+# `make figures` and `make test` set everything up by themselves in .venv.
+# The interpreter to make it from:  make figures PYTHON=python3.12
+PYTHON ?= python3
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --cores all
+NAMED = echo "Figures (PDF and PNG):" && ls $(1)/figures/*.pdf $(1)/figures/*.png
+
+.PHONY: help figures smoke test lint clean
+
+help:
+	@echo "make figures   set up, compute everything of config/config.yaml, draw the figures"
+	@echo "make smoke     the same from config/smoke.yaml, in under three minutes"
+	@echo "make test      set up, lint, type-check, and run all tests"
+	@echo "make lint      only the linters and the type checker"
+	@echo "make clean     remove .venv (results stay)"
+
+figures: .venv/ready
+	$(SNAKEMAKE)
+	@$(call NAMED,results)
+
+smoke: .venv/ready
+	$(SNAKEMAKE) --configfile config/smoke.yaml
+	@$(call NAMED,results/smoke)
+
+test: lint
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/snakefmt --check Snakefile
+	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint --configfile config/smoke.yaml
+
+# Remade when the pins change. Exact versions: requirements.txt.
+.venv/ready: pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
+	f"qdflow needs Python 3.11 or newer, and $(PYTHON) is {v}; try: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import venv, ensurepip' || { echo "$(PYTHON) cannot make virtual environments;\
+	 install its venv package (Debian: apt install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+clean:
+	rm -rf .venv

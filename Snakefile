@@ -1,0 +1,226 @@
+"""From the Hamiltonian to the figures: reference, train, estimate, summarize, figure."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+import settings
+from qdflow.provenance import code_hash
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version, validate
+
+min_version("9.0")
+
+
+# Given on the command line, a configuration replaces the talk's instead of adding to it.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+try:
+    settings.check(config)
+    validate(config, "config/schema.yaml")  # fills in the defaults
+    MATRIX = settings.matrix(config)
+except settings.ConfigError as error:
+    raise WorkflowError(f"The configuration cannot be used: {error}.") from None
+
+RESULTS = config["results"].rstrip("/")
+REFERENCE = f"{RESULTS}/reference/{{system}}/beta{{beta}}"
+FLOW = f"{RESULTS}/flows/{{cell}}/beta{{beta}}/seed{{seed}}"
+ESTIMATES = [
+    f"{REFERENCE}/estimates.parquet".format(system=s, beta=b)
+    for s, b in MATRIX.references
+]
+ESTIMATES += [
+    f"{FLOW}/estimates.parquet".format(cell=c.name, beta=c.beta, seed=c.seed)
+    for c in MATRIX.cells
+]
+
+
+def code(script, *more):
+    """Of a script and all it imports: what `job` holds, so that an edit reruns the right jobs."""
+    return code_hash(f"workflow/scripts/{script}.py", *more)
+
+
+def flow_file(cell):
+    architecture = config["architectures"][config["cells"][cell]["architecture"]]
+    return f"qdflow/flows/{architecture['flow']}.py"  # imported by name: invisible to the hash
+
+
+def cell_columns(cell, beta, seed):
+    spec = config["cells"][cell]
+    columns = dict(
+        config["systems"][spec["system"]], beta=float(beta), cell=cell, seed=int(seed)
+    )
+    return columns | {
+        k: spec[k] for k in ("system", "architecture", "symmetry", "objective")
+    }
+
+
+def reference_job(wc):
+    budget = dict(config["reference"])
+    system = config["systems"][wc.system]
+    seed = settings.seed_of(
+        "reference", system["n"], system["trap"], wc.beta, budget.pop("seed")
+    )
+    return dict(
+        name=wc.system,
+        system=system,
+        beta=float(wc.beta),
+        budget=budget,
+        seed=seed,
+        code=code("reference"),
+    )
+
+
+def train_job(wc):
+    spec = config["cells"][wc.cell]
+    job = dict(
+        system=config["systems"][spec["system"]],
+        beta=float(wc.beta),
+        architecture=config["architectures"][spec["architecture"]],
+        training=config["trainings"][spec["training"]],
+        objective=spec["objective"],
+        seed=settings.seed_of("train", wc.cell, wc.beta, wc.seed),
+        code=code("train", flow_file(wc.cell)),
+    )
+    # Not an output: snakemake deletes those of a failed job, and then there is no going on.
+    return job | {"saved": f"{RESULTS}/checkpoints/{settings.digest(job)}.pt"}
+
+
+def estimate_job(wc):
+    return dict(
+        columns=cell_columns(wc.cell, wc.beta, wc.seed),
+        estimate=config["estimate"],
+        seed=settings.seed_of("estimate", wc.cell, wc.beta, wc.seed),
+        code=code("estimate", flow_file(wc.cell)),
+    )
+
+
+def figure_inputs(name):
+    """Of every figure: its cell's tables and those of its system's reference."""
+    cell = MATRIX.figures[name]
+    reference = REFERENCE.format(
+        system=config["cells"][cell.name]["system"], beta=cell.beta
+    )
+    flow = FLOW.format(cell=cell.name, beta=cell.beta, seed=cell.seed)
+    tables = {
+        f"flow_{t}": f"{flow}/{t}.parquet" for t in ("samples", "history", "estimates")
+    }
+    return tables | {
+        f"mc_{t}": f"{reference}/{t}.parquet" for t in ("samples", "estimates")
+    }
+
+
+def figure_job(wc):
+    spec = config["figures"][wc.figure]
+    kind = spec["kind"]
+    return dict(
+        kind=kind, title=spec.get("title", wc.figure), code=code(f"figure_{kind}")
+    )
+
+
+wildcard_constraints:
+    system="[^/]+",
+    cell="[^/]+",
+    beta="[^/]+",
+    seed="[0-9]+",
+    figure="[^/]+",
+
+
+localrules:
+    all,
+
+
+rule all:
+    input:
+        f"{RESULTS}/summary.parquet",
+        expand(
+            f"{RESULTS}/figures/{{name}}.{{kind}}",
+            name=MATRIX.figures,
+            kind=["pdf", "png"],
+        ),
+
+
+rule reference:
+    output:
+        estimates=f"{REFERENCE}/estimates.parquet",
+        ladder=f"{REFERENCE}/ladder.parquet",
+        samples=f"{REFERENCE}/samples.parquet",
+    log:
+        f"{RESULTS}/logs/reference/{{system}}/beta{{beta}}.log",
+    conda:
+        "envs/qdflow.yaml"
+    threads: config["reference"]["ladders"]
+    params:
+        job=reference_job,
+    script:
+        "workflow/scripts/reference.py"
+
+
+rule train:
+    output:
+        model=f"{FLOW}/model.pt",
+        history=f"{FLOW}/history.parquet",
+    log:
+        f"{RESULTS}/logs/train/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    conda:
+        "envs/qdflow.yaml"
+    threads: lambda wc: config["trainings"][config["cells"][wc.cell]["training"]]["threads"]
+    params:
+        job=train_job,
+    script:
+        "workflow/scripts/train.py"
+
+
+rule estimate:
+    input:
+        model=f"{FLOW}/model.pt",
+    output:
+        estimates=f"{FLOW}/estimates.parquet",
+        samples=f"{FLOW}/samples.parquet",
+    log:
+        f"{RESULTS}/logs/estimate/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    conda:
+        "envs/qdflow.yaml"
+    threads: 1
+    params:
+        job=estimate_job,
+    script:
+        "workflow/scripts/estimate.py"
+
+
+rule summarize:
+    input:
+        ESTIMATES,
+    output:
+        f"{RESULTS}/summary.parquet",
+    log:
+        f"{RESULTS}/logs/summarize.log",
+    conda:
+        "envs/qdflow.yaml"
+    params:
+        job=dict(code=code("summarize")),
+    script:
+        "workflow/scripts/summarize.py"
+
+
+rule figure:
+    input:
+        unpack(lambda wc: figure_inputs(wc.figure)),
+    output:
+        pdf=f"{RESULTS}/figures/{{figure}}.pdf",
+        png=f"{RESULTS}/figures/{{figure}}.png",
+    log:
+        f"{RESULTS}/logs/figure/{{figure}}.log",
+    conda:
+        "envs/qdflow.yaml"
+    params:
+        job=figure_job,
+    script:
+        "workflow/scripts/figure_{params.job[kind]}.py"
+
+
+onsuccess:
+    shell("{sys.executable} workflow/scripts/report.py {RESULTS}")

@@ -1,0 +1,147 @@
+"""One style, and the axes that every figure shares."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import NDArray
+
+from qdflow.files import atomic
+
+Array = NDArray[np.float64]
+
+FLOW, EXACT, FLOOR = "#c1442e", "#1b4965", "#7a7a7a"
+STYLE: dict[Any, Any] = {
+    "font.size": 15,
+    "axes.titlesize": 16,
+    "axes.labelsize": 16,
+    "figure.titlesize": 19,
+    "legend.fontsize": 12,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.8,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 160,
+}
+
+
+class Profile(NamedTuple):
+    """Radial density: at ``r`` (bins,), ``density`` and its standard error, per unit area."""
+
+    r: Array
+    density: Array
+    stderr: Array
+
+
+def figure(columns: int, title: str) -> tuple[Figure, list[Axes]]:
+    """A row of square-ish axes under a title."""
+    mpl.rcParams.update(STYLE)
+    layout = ConstrainedLayoutEngine(wspace=0.06)
+    drawn = Figure(figsize=(6.1 * columns, 5.9), layout=layout)
+    drawn.suptitle(title)
+    return drawn, list(np.ravel(drawn.subplots(1, columns)))
+
+
+def save(drawn: Figure, path: Path | str) -> None:
+    """Write PDF or PNG; the same content gives the same bytes."""
+    path = Path(path)
+    kind = path.suffix.lstrip(".")
+    undated = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+    with atomic(path) as temporary:
+        drawn.savefig(temporary, format=kind, metadata=undated[kind])
+
+
+def extent(*samples: Array) -> float:
+    """Half the side of a square around nearly all electrons of all samples (size, n, 2)."""
+    return 1.08 * max(float(np.quantile(np.abs(x), 0.9995)) for x in samples)
+
+
+def density_map(x: Array, half: float) -> Array:
+    """Electrons per unit area, on square cells of [-half, half]^2.  x (size, n, 2).
+
+    The cells hold a dozen electrons on average: finer ones would show the noise.
+    """
+    bins = int(np.clip(np.sqrt(x.size / 2 / 12), 24, 160))
+    edges = np.linspace(-half, half, bins + 1)
+    counts, _, _ = np.histogram2d(x[..., 0].ravel(), x[..., 1].ravel(), bins=(edges, edges))
+    return counts.T / (len(x) * (edges[1] - edges[0]) ** 2)
+
+
+def radial_profile(x: Array, half: float, bins: int = 50) -> Profile:
+    """Density against the distance from the centre, from independent x (size, n, 2)."""
+    edges = np.linspace(0, half, bins + 1)
+    ring = np.digitize(np.hypot(x[..., 0], x[..., 1]), edges) - 1
+    counts = np.stack([(ring == k).sum(1) for k in range(bins)], axis=1)  # (size, bins)
+    area = np.pi * np.diff(edges**2)
+    return Profile(
+        (edges[1:] + edges[:-1]) / 2,
+        counts.mean(0) / area,
+        counts.std(0, ddof=1) / np.sqrt(len(x)) / area,
+    )
+
+
+def show_densities(axes: list[Axes], maps: list[Array], titles: list[str], half: float) -> None:
+    """Maps side by side on one colour scale, whose square root keeps faint rings visible."""
+    norm = PowerNorm(0.5, vmin=0, vmax=max(m.max() for m in maps))
+    image: AxesImage | None = None
+    for axis, density, title in zip(axes, maps, titles, strict=True):
+        image = axis.imshow(
+            density,
+            origin="lower",
+            extent=(-half, half, -half, half),
+            norm=norm,
+            cmap="magma",
+            interpolation="nearest",
+        )
+        axis.set(title=title, xlabel="x  [length unit of the trap]")
+        axis.spines[["top", "right"]].set_visible(True)
+    axes[0].set_ylabel("y  [length unit of the trap]")
+    assert image is not None
+    bar = axes[0].figure.colorbar(image, ax=axes, location="right", shrink=0.8, pad=0.02)
+    bar.set_label("electrons per unit area")
+
+
+def show_training(
+    axis: Axes, steps: Array, F: Array, final: tuple[float, float], exact: float, floor: float
+) -> None:
+    """F along the training, with the exact F and the floor of a flow without relabelling.
+
+    The floor F + ln(n!) / beta is where a perfect flow ends that covers one relabelling of the
+    electrons. ``final`` is the estimate on fresh samples, with its error.
+    """
+    axis.plot(steps, F, color=FLOW, lw=0.7, alpha=0.7, label="training batches")
+    axis.errorbar(
+        [steps[-1]],
+        [final[0]],
+        yerr=[final[1]],
+        fmt="o",
+        color="black",
+        ms=5,
+        capsize=4,
+        zorder=5,
+        label="fresh samples",
+    )
+    axis.axhline(floor, color=FLOOR, ls="--", label="floor of one relabelling")
+    axis.axhline(exact, color=EXACT, label="exact (Monte Carlo)")
+    axis.set(xlabel="training step", ylabel="F  [energy unit of the trap]")
+    axis.set_ylim(exact - 0.06 * (F[len(F) // 50] - exact), F[len(F) // 50])
+    axis.legend(loc="upper right")
+
+
+def show_profiles(axis: Axes, flow: Profile, reference: Profile) -> None:
+    """Radial density of a flow and of Monte Carlo, with error bars of one standard error."""
+    for profile, colour, label in ((reference, EXACT, "Monte Carlo"), (flow, FLOW, "flow")):
+        axis.errorbar(*profile, color=colour, capsize=2, label=label)
+    axis.set(
+        xlabel="distance from the centre  [length unit of the trap]",
+        ylabel="electrons per unit area",
+        ylim=(0, None),
+    )
+    axis.legend(loc="upper right")

@@ -1,0 +1,45 @@
+"""Estimate F, <E> and S of one flow on fresh samples, in float64."""
+
+from pathlib import Path
+
+import torch
+
+from qdflow import checkpoint, flows, tables
+from qdflow.estimate import estimate
+from qdflow.progress import progress
+from qdflow.summary import COLUMNS, rows
+from qdflow.system import System
+
+job = snakemake.params.job
+torch.set_num_threads(snakemake.threads)
+model = checkpoint.load(Path(snakemake.input.model))
+system = System(**model["system"])
+generator = torch.Generator().manual_seed(job["seed"])
+options = dict(model["architecture"])
+flow = flows.build(options.pop("flow"), system, generator, **options).double()
+flow.load_state_dict(model["parameters"])
+
+wc = snakemake.wildcards
+label = f"estimate {wc.cell} beta={wc.beta} seed={wc.seed}"
+budget = job["estimate"]
+with progress(label, Path(snakemake.log[0])) as report:
+    result = estimate(
+        flow, system, model["beta"], budget["samples"], generator, budget["chunk"], report
+    )
+
+estimates = rows(
+    result.estimates,
+    dict.fromkeys(result.estimates, "variational"),
+    verdict=result.verdict,
+    **job["columns"],
+)
+keep = slice(budget["keep"])
+samples = tables.configurations(
+    result.x[keep],
+    energy=result.energy[keep],
+    log_q=result.log_q[keep],
+    sign=result.sign[keep],
+)
+note = {"config": job, "seed": job["seed"]}
+tables.write(samples, snakemake.output.samples, tables.FLOW_SAMPLES, **note)
+tables.write(estimates, snakemake.output.estimates, COLUMNS, **note)

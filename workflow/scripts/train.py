@@ -1,0 +1,40 @@
+"""Train one flow, going on from where an earlier attempt was stopped."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from qdflow import checkpoint, flows, tables
+from qdflow.progress import progress
+from qdflow.system import System
+from qdflow.train import HISTORY, Phase, train
+
+job = snakemake.params.job
+torch.set_num_threads(snakemake.threads)
+training = job["training"]
+phases = [Phase(**phase) for phase in training["phases"]]
+system = System(**job["system"])
+generator = torch.Generator().manual_seed(job["seed"])
+options = dict(job["architecture"])
+flow = flows.build(options.pop("flow"), system, generator, **options)
+flow = flow.to(getattr(torch, training["precision"]))
+
+saved = Path(job["saved"])
+wc = snakemake.wildcards
+label = f"train {wc.cell} beta={wc.beta} seed={wc.seed}"
+with progress(label, Path(snakemake.log[0])) as report:
+    history = train(
+        flow, system, job["beta"], phases, generator, training["clip"], saved, report=report
+    )
+
+note = {"config": job, "seed": job["seed"]}
+model = {
+    "parameters": flow.state_dict(),
+    "architecture": job["architecture"],
+    "system": job["system"],
+    "beta": job["beta"],
+}
+tables.write(pd.DataFrame(history), snakemake.output.history, HISTORY, **note)
+checkpoint.save(model, Path(snakemake.output.model))
+saved.unlink(missing_ok=True)
