@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT / "workflow"))
 import settings
 from qdflow.provenance import code_hash
 from snakemake.exceptions import WorkflowError
@@ -40,12 +41,14 @@ ESTIMATES += [
 
 def code(script, *more):
     """Of a script and all it imports: what `job` holds, so that an edit reruns the right jobs."""
-    return code_hash(f"workflow/scripts/{script}.py", *more)
+    return code_hash(ROOT / f"workflow/scripts/{script}.py", *more)
 
 
 def flow_file(cell):
     architecture = config["architectures"][config["cells"][cell]["architecture"]]
-    return f"qdflow/flows/{architecture['flow']}.py"  # imported by name: invisible to the hash
+    return (
+        ROOT / f"qdflow/flows/{architecture['flow']}.py"
+    )  # imported by name: invisible to the hash
 
 
 def cell_columns(cell, beta, seed):
@@ -223,4 +226,4 @@ rule figure:
 
 
 onsuccess:
-    shell("{sys.executable} workflow/scripts/report.py {RESULTS}")
+    shell("{sys.executable} {ROOT}/workflow/scripts/report.py {RESULTS}")

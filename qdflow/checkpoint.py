@@ -1,5 +1,6 @@
 """Models and half-finished trainings on disk, written whole and read without running code."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ class CheckpointError(RuntimeError):
 
 def save(content: dict[str, Any], path: Path) -> None:
     """Write tensors, numbers, strings and containers of them."""
+    archive = io.BytesIO()  # into memory: an archive on disk would contain its temporary name
+    torch.save(content, archive)
     with atomic(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(archive.getbuffer())
 
 
 def load(path: Path) -> dict[str, Any]:

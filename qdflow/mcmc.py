@@ -70,7 +70,7 @@ def init(system: System, x: Array) -> State:
         )
     potential = _compiled(TRAPS[system.trap].potential)
     energies = np.array([_energies(potential, *np.ascontiguousarray(y.T)) for y in x])
-    return State(np.ascontiguousarray(x), energies[:, 0], energies[:, 1])
+    return State(x.copy(), energies[:, 0], energies[:, 1])
 
 
 def step(
@@ -87,7 +87,7 @@ def step(
     Source of the exchange: Hukushima & Nemoto, J. Phys. Soc. Jpn. 65, 1604 (1996), eq. 6-8.
     """
     rungs = len(ladder.couplings)
-    x = np.ascontiguousarray(np.moveaxis(state.x, -1, 1))
+    x = np.moveaxis(state.x, -1, 1).copy()  # the state passed in stays as it is
     trap_energy, pair_energy = np.empty((2, draws, rungs))
     frames = np.empty((draws, system.n, 2))
     accepted, swapped = np.zeros(rungs), np.zeros(max(rungs - 1, 0))
@@ -105,7 +105,7 @@ def step(
     )
     tries = np.array([(draws + 1 - k % 2) // 2 for k in range(rungs - 1)])  # every other draw
     return (
-        State(np.ascontiguousarray(np.moveaxis(x, 1, -1)), trap_energy[-1], pair_energy[-1]),
+        State(np.moveaxis(x, 1, -1).copy(), trap_energy[-1], pair_energy[-1]),
         Info(
             trap_energy,
             pair_energy,

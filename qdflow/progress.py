@@ -35,15 +35,15 @@ def progress(label: str, log: Path | None) -> Iterator[Callable[[int, int, str],
     )
     task = bar.add_task(label, total=None, news="")
     started = last = time.monotonic()
-    shown = ""
+    shown, reported = "", False
 
     def report(done: int, total: int, news: str) -> None:
-        nonlocal last, shown
+        nonlocal last, shown, reported
         shown = news or shown
         bar.update(task, completed=done, total=total, news=shown)
         now = time.monotonic()
-        if now - last >= _LINE_SECONDS or done >= total:
-            last = now
+        if now - last >= _LINE_SECONDS or done >= total or not reported:
+            last, reported = now, True
             lines.info("%d/%d  %s  %.0f s", done, total, shown, now - started)
 
     lines.info("start")

@@ -64,7 +64,7 @@ def train(
     generator: torch.Generator,
     clip: float = math.inf,
     saved: Path | None = None,
-    save_seconds: float = 20.0,
+    save_seconds: float = 5.0,
     report: Callable[[int, int, str], None] = lambda _done, _total, _news: None,
 ) -> dict[str, list[float]]:
     """Minimise E_q[H + ln q / beta] over the parameters of ``flow``, in place, with Adam.
@@ -98,6 +98,8 @@ def train(
     start = time.monotonic() - (run.history[-1][-1] if run.history else 0)
     last_saved = time.monotonic()
     total = sum(phase.steps for phase in phases)
+    if run.history:
+        report(len(run.history), total, f"resumed at step {len(run.history)}")
     for phase, learning_rate in _schedule(phases, skip=len(run.history)):
         row = _step(run, system, beta, phase.batch, learning_rate, clip)
         run.history.append([*row, time.monotonic() - start])

@@ -178,7 +178,8 @@ def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
 
 
 def _sentence(error: ValidationError) -> str:
-    key = error.json_path.removeprefix("$").lstrip(".") or "the configuration"
+    steps = [f"[{k}]" if isinstance(k, int) else f".{k}" for k in error.absolute_path]
+    key = "".join(steps).lstrip(".") or "the configuration"
     value, rule = error.instance, error.validator_value
     match error.validator:
         case "additionalProperties":

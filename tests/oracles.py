@@ -1,0 +1,55 @@
+"""Exact answers that share no code with qdflow."""
+
+import numpy as np
+from scipy.integrate import quad
+
+
+def two_electrons(beta):
+    """F and <E> of n = 2 in the harmonic trap: centre of mass and relative motion separate.
+
+    H = 2 R^2 + r^2 / 2 + 1/r with x_1 = R + r/2, x_2 = R - r/2.
+    """
+
+    def moment(power_of_h):
+        def integrand(r):
+            h = r * r / 2 + 1 / r
+            return 2 * np.pi * r * h**power_of_h * np.exp(-beta * (h - 1.5))
+
+        return (
+            quad(integrand, 0, 1, epsabs=0, epsrel=1e-12)[0]
+            + quad(integrand, 1, np.inf, epsabs=0, epsrel=1e-12)[0]
+        )
+
+    log_z = np.log(np.pi / (2 * beta)) + np.log(moment(0)) - 1.5 * beta
+    return -log_z / beta, 1 / beta + moment(1) / moment(0)
+
+
+def one_electron(trap, beta):
+    """F and <E> of n = 1: closed form, or one angular integral for the quartic trap."""
+    if trap == "harmonic":
+        return -np.log(np.pi / beta) / beta, 1 / beta
+    # V = r^4 a(phi); the radial integral of r exp(-beta a r^4) is sqrt(pi / (beta a)) / 4.
+    z, _ = quad(
+        lambda p: np.sqrt(np.pi / (beta * (1 - 0.75 * np.sin(2 * p) ** 2))) / 4, 0, 2 * np.pi
+    )
+    return -np.log(z) / beta, 1 / (2 * beta)
+
+
+def energy_by_double_loop(x, trap):
+    """H of one configuration (n, 2), term by term."""
+    total = 0.0
+    for i, (a, b) in enumerate(x):
+        total += a**2 + b**2 if trap == "harmonic" else a**4 + b**4 - a**2 * b**2
+        for c, d in x[:i]:
+            total += 1 / ((a - c) ** 2 + (b - d) ** 2) ** 0.5
+    return total
+
+
+def autoregressive_chains(rng, chains, draws, rho, mean=0.0):
+    """Stationary AR(1) chains: variance 1 and autocorrelation rho^t."""
+    noise = rng.normal(size=(chains, draws)) * np.sqrt(1 - rho**2)
+    x = np.empty((chains, draws))
+    x[:, 0] = rng.normal(size=chains)
+    for t in range(1, draws):
+        x[:, t] = rho * x[:, t - 1] + noise[:, t]
+    return mean + x

@@ -1,0 +1,63 @@
+"""One set of pins: pyproject.toml, requirements.txt, the conda environment, what is installed."""
+
+import re
+import tomllib
+from importlib.metadata import distributions, version
+
+import yaml
+from conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def pins(lines):
+    exact = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[a-z]+\])?==([A-Za-z0-9_.]+)$")
+    found = [exact.match(line) for line in lines]
+    assert all(found), [line for line, match in zip(lines, found) if not match]
+    return {m[1].lower().replace("_", "-"): m[2] for m in found}
+
+
+LOCKED = pins([x for x in (ROOT / "requirements.txt").read_text().split("\n") if x and x[0] != "#"])
+DECLARED = PROJECT["dependencies"] + EXTRAS["workflow"] + EXTRAS["dev"]
+
+
+def test_requirements_hold_every_declared_pin():
+    assert pins(DECLARED).items() <= LOCKED.items()
+
+
+def test_the_conda_environment_has_the_same_pins():
+    environment = yaml.safe_load((ROOT / "envs/qdflow.yaml").read_text())
+    (by_pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
+    assert pins(by_pip) == pins(PROJECT["dependencies"] + EXTRAS["workflow"])
+    (python,) = [d for d in environment["dependencies"] if str(d).startswith("python=")]
+    assert tuple(map(int, python.split("=")[1].split("."))) >= (3, 11)
+
+
+def test_what_is_installed_is_what_is_pinned():
+    installed = {name: version(name).split("+")[0] for name in LOCKED}
+    assert installed == LOCKED
+    ours = {"pip", "setuptools", "qdflow"}
+    accelerators = re.compile(r"nvidia|triton|cuda")  # torch's own, where it has them
+    present = {d.metadata["Name"].lower().replace("_", "-") for d in distributions()}
+    assert {p for p in present - ours if not accelerators.match(p)} <= set(LOCKED)
+
+
+def test_every_dependency_is_imported():
+    sources = "\n".join(
+        p.read_text() for d in ("qdflow", "workflow") for p in (ROOT / d).rglob("*.py")
+    )
+    for name in pins(PROJECT["dependencies"] + ["jsonschema==0"]):
+        module = {"arviz-stats": "arviz_stats"}.get(name, name)
+        assert re.search(rf"^(import|from) {module}\b", sources, re.M), name
+
+
+def test_versions_agree():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["version"] == version("qdflow")
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_library_knows_no_workflow():
+    for path in (ROOT / "qdflow").rglob("*.py"):
+        assert "snakemake" not in path.read_text().replace("(snakemake does", ""), path

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from qdflow import plotting
+
+
+def test_densities_count_the_electrons(rng):
+    x = 0.3 * rng.normal(size=(4000, 7, 2))
+    half = 3.0
+    density = plotting.density_map(x, half)
+    cell = (2 * half / len(density)) ** 2
+    assert density.sum() * cell == pytest.approx(7, rel=1e-12)
+    profile = plotting.radial_profile(x, half)
+    width = profile.r[1] - profile.r[0]
+    assert (profile.density * 2 * np.pi * profile.r * width).sum() == pytest.approx(7, rel=1e-12)
+
+
+def test_profiles_of_a_gaussian_are_within_their_errors(rng):
+    x = rng.normal(size=(20000, 5, 2))
+    r, density, stderr = plotting.radial_profile(x, 2.5, bins=25)
+    edges = np.linspace(0, 2.5, 26)
+    mass = np.exp(-(edges[:-1] ** 2) / 2) - np.exp(-(edges[1:] ** 2) / 2)
+    exact = 5 * mass / (np.pi * np.diff(edges**2))
+    z = (density - exact) / stderr
+    assert np.abs(z).max() < 4.5
+    assert 0.6 < z.std() < 1.4
+    assert r[0] == 0.05
+
+
+def test_maps_show_x_along_the_columns():
+    x = np.full((10, 1, 2), [0.9, -0.9])
+    density = plotting.density_map(x, 1.0)
+    row, column = np.unravel_index(density.argmax(), density.shape)
+    assert column > len(density) * 0.9
+    assert row < len(density) * 0.1
+
+
+def test_extent_holds_nearly_all(rng):
+    x = rng.normal(size=(1000, 20, 2))
+    assert (np.abs(x) < plotting.extent(x, 0.1 * x)).mean() > 0.999
+
+
+@pytest.mark.parametrize("kind", ["pdf", "png"])
+def test_the_same_figure_gives_the_same_bytes(kind, tmp_path, rng):
+    F = 10 + np.exp(-np.arange(100.0))
+    x = rng.normal(size=(500, 3, 2))
+    for name in "ab":
+        drawn, axes = plotting.figure(3, "title")
+        maps = [plotting.density_map(x, 3.0)] * 2
+        plotting.show_densities(axes[:2], maps, ["flow", "MC"], 3.0)
+        plotting.show_training(axes[2], np.arange(100), F, (10.0, 0.01), 9.0, 9.5)
+        plotting.save(drawn, tmp_path / f"{name}.{kind}")
+    assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"a.{kind}", f"b.{kind}"]

@@ -1,0 +1,192 @@
+import itertools
+
+import numpy as np
+import pytest
+from oracles import autoregressive_chains, one_electron, two_electrons
+
+from qdflow import free_energy, ladder, mcmc
+from qdflow.reference import Budget, FrozenChainError, reference, refuse_stuck
+from qdflow.stats import chain_mean, iid_mean
+from qdflow.system import TRAPS, System
+
+QUICK = Budget(ladders=4, draws=1000, warmup=200, stderr_F=0.03, stderr_E=0.03)
+
+
+@pytest.mark.parametrize("beta", [0.5, 10.0])
+@pytest.mark.parametrize("trap", TRAPS)
+def test_ideal_free_energy_is_exact(trap, beta):
+    exact, _ = one_electron(trap, beta)
+    assert free_energy.ideal_free_energy(System(3, trap), beta) == pytest.approx(3 * exact, 1e-11)
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_one_electron(trap):
+    result = reference(System(1, trap), 2.0, QUICK, seed=1)
+    F, E = one_electron(trap, 2.0)
+    assert result.estimates["F"].mean == pytest.approx(F, 1e-11)
+    assert abs(result.estimates["E"].sigmas_from(E)) < 4
+    assert result.verdict == "converged"
+
+
+@pytest.mark.parametrize("beta", [1.0, 10.0])
+def test_two_electrons_against_quadrature(beta):
+    result = reference(System(2), beta, QUICK, seed=2, threads=2)
+    F, E = two_electrons(beta)
+    S = beta * (E - F)
+    for name, exact in (("F", F), ("E", E), ("S", S), ("virial", 0), ("centre_of_mass", 0)):
+        assert abs(result.estimates[name].sigmas_from(exact)) < 4, name
+    assert result.estimates["F"].stderr <= 0.03 / beta
+    assert result.estimates["E"].stderr <= 0.03 / beta
+    assert result.verdict == "converged"
+
+
+def test_the_quadrature_agrees_with_the_published_numbers():
+    assert two_electrons(10.0) == pytest.approx((1.5767894, 1.6526045), abs=1e-7)
+
+
+def test_twenty_electrons_satisfy_the_identities():
+    result = reference(System(20, "quartic"), 2.0, QUICK, seed=3, threads=2)
+    assert abs(result.estimates["virial"].sigmas_from(0)) < 4
+    assert "centre_of_mass" not in result.estimates  # Gaussian in the harmonic trap only
+    assert max(result.r_hat.values()) < 1.01
+
+
+def test_the_seed_decides_and_the_threads_do_not():
+    one, two, other = (
+        reference(System(3), 5.0, QUICK, seed=seed, threads=threads)
+        for seed, threads in ((1, 1), (1, 2), (2, 1))
+    )
+    assert np.array_equal(one.x, two.x)
+    assert one.estimates == two.estimates
+    assert one.estimates["F"] != other.estimates["F"]
+
+
+def test_saved_configurations_are_decorrelated_draws_of_p():
+    result = reference(System(2), 10.0, QUICK._replace(draws=4000, keep=1000), seed=4)
+    assert 500 <= len(result.x) <= 1000
+    x1, x2 = result.x[:, 0], result.x[:, 1]
+    energy = (x1**2 + x2**2).sum(1) + 1 / np.linalg.norm(x1 - x2, axis=1)
+    assert abs(iid_mean(energy).sigmas_from(two_electrons(10.0)[1])) < 4
+    per_chain = energy.reshape(4, -1)
+    assert chain_mean(per_chain).ess > 0.7 * energy.size
+
+
+def test_giving_up_is_said():
+    budget = QUICK._replace(stderr_F=1e-6, max_draws=1500)
+    result = reference(System(2), 10.0, budget, seed=1)
+    assert "not converged in 1500 draws: stderr of F is" in result.verdict
+
+
+def test_free_energy_error_bars_cover_the_truth():
+    """100 short ladders: the 95 % interval of F, autocorrelation and all, covers the truth."""
+    exact, _ = two_electrons(10.0)
+    system = System(2)
+    tuned, start = ladder.spaced(system, 10.0, 1.0, np.random.default_rng(0))
+    ideal = free_energy.ideal_free_energy(system, 10.0)
+    covered = 0
+    for run in range(100):
+        rngs = [np.random.default_rng([run, k]) for k in range(4)]
+        states = [mcmc.step(system, start, tuned, 50, 2, rng)[0] for rng in rngs]
+        infos = [
+            mcmc.step(system, s, tuned, 250, 1, rng)[1] for s, rng in zip(states, rngs, strict=True)
+        ]
+        works = np.stack([info.pair_energy for info in infos])
+        F = chain_mean(ideal + free_energy.ladder_free_energy(works, tuned.couplings, 10.0))
+        covered += abs(F.sigmas_from(exact)) < 1.96
+    assert 89 <= covered <= 99
+
+
+def test_bar_is_that_of_pymbar(rng):
+    """The influence series averages to pymbar's BAR, and gives its error for independent works."""
+    from pymbar import bar
+
+    couplings = np.array([0.0, 1.0])
+    low, high = rng.normal(1.0, 1.0, (2, 5000)), rng.normal(0.0, 1.0, (2, 5000))
+    series = free_energy.ladder_free_energy(np.stack([low, high], -1), couplings, 1.0)
+    known = bar(low.ravel(), -high.ravel())
+    assert series.mean() == pytest.approx(known["Delta_f"], abs=1e-9)
+    assert chain_mean(series).stderr == pytest.approx(known["dDelta_f"], rel=0.06)
+
+
+def test_respaced_rungs_are_equally_far_apart():
+    """<V_ee> = 1/(lambda + 0.1) has a known metric."""
+    couplings = np.linspace(0, 1, 400)
+    mean = lambda c: 1 / (c + 0.1)  # noqa: E731
+    new = ladder.respaced(mcmc.Ladder(50.0, couplings, couplings), mean(couplings), 1.0)
+    far = [np.sqrt(50 * (b - a) * (mean(a) - mean(b))) for a, b in itertools.pairwise(new)]
+    assert (new[0], new[-1]) == (0, 1)
+    assert np.ptp(far) < 0.05 * np.mean(far)
+    assert 0.7 < np.mean(far) <= 1.02
+
+
+def test_the_sampler_recovers_from_coincident_electrons(rng):
+    """The energy starts at +inf; a difference of infinities must not freeze the pair."""
+    x = np.zeros((1, 6, 2))
+    x[0, 4:] = 1e-12
+    state = mcmc.init(System(6), x)
+    assert state.pair_energy[0] == np.inf
+    ladder_at_one = mcmc.Ladder(10.0, np.ones(1), np.full(1, 0.2))
+    state, info = mcmc.step(System(6), state, ladder_at_one, 200, 2, rng)
+    assert np.isfinite(info.pair_energy[-100:]).all()
+    assert info.pair_energy[-1] < 25
+    assert (np.abs(state.x) < 5).all()
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_step_leaves_the_state_it_started_from(n, rng):
+    start = mcmc.init(System(n), rng.normal(size=(2, n, 2)))
+    before = start.x.copy()
+    pair = mcmc.Ladder(1.0, np.array([0.0, 1.0]), np.ones(2))
+    after, _ = mcmc.step(System(n), start, pair, 10, 1, rng)
+    assert np.array_equal(start.x, before)
+    assert not np.array_equal(after.x, before)
+
+
+def test_energies_reported_are_those_of_the_frames(rng):
+    system = System(7, "quartic")
+    tuned, state = ladder.spaced(system, 2.0, 1.5, rng)
+    _, info = mcmc.step(system, state, tuned, 50, 1, rng)
+    again = mcmc.init(system, info.frames)
+    np.testing.assert_allclose(info.trap_energy[:, -1], again.trap_energy, rtol=1e-12)
+    np.testing.assert_allclose(info.pair_energy[:, -1], again.pair_energy, rtol=1e-12)
+    assert (np.diff(info.pair_energy.mean(0)) < 0).mean() > 0.9
+    assert ((0 < info.swapped) & (info.swapped < 1)).all()
+    assert (np.abs(info.accepted - ladder.ACCEPTANCE) < 0.15).all()
+
+
+def test_planted_frozen_chain_is_named(rng):
+    """A chain of real Metropolis moves, too wide to be accepted, from two near electrons."""
+    system = System(4)
+    energies, accepted = [], []
+    for k, width in enumerate([0.3, 0.3, 1e4, 0.3]):
+        x = rng.normal(size=(1, 4, 2))
+        x[0, 1] = x[0, 0] + (1e-3 if k == 2 else 0.5)
+        at_one = mcmc.Ladder(10.0, np.ones(1), np.full(1, width))
+        state, _ = mcmc.step(system, mcmc.init(system, x), at_one, 100, 2, rng)
+        _, info = mcmc.step(system, state, at_one, 500, 2, rng)
+        energies.append((info.trap_energy + info.pair_energy)[:, 0])
+        accepted.append(info.accepted[0])
+    with pytest.raises(FrozenChainError, match=r"chain 2 is frozen: it accepted 0\.0%"):
+        refuse_stuck(np.array(energies), np.array(accepted))
+    keep = [0, 1, 3]
+    refuse_stuck(np.array(energies)[keep], np.array(accepted)[keep])
+
+
+def test_a_chain_that_moves_in_the_wrong_place_is_named(rng):
+    energy = autoregressive_chains(rng, 8, 2000, 0.8, 160.9)
+    energy[5] += 3
+    with pytest.raises(FrozenChainError, match="chain 5 is frozen"):
+        refuse_stuck(energy, np.full(8, 0.4))
+
+
+def test_healthy_chains_pass():
+    for seed in range(50):
+        energy = autoregressive_chains(np.random.default_rng(seed), 8, 500, 0.9)
+        refuse_stuck(energy, np.full(8, 0.4))
+
+
+def test_init_refuses_what_is_no_configuration():
+    with pytest.raises(ValueError, match=r"need finite configurations \(rungs, 3, 2\)"):
+        mcmc.init(System(3), np.zeros((1, 4, 2)))
+    with pytest.raises(ValueError, match="1 numbers that are not finite"):
+        mcmc.init(System(1), np.array([[[np.nan, 0.0]]]))

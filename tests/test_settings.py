@@ -1,0 +1,202 @@
+import copy
+import re
+
+import pytest
+import yaml
+from conftest import ROOT
+
+import settings
+
+SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
+
+
+def load(name):
+    return yaml.safe_load((ROOT / "config" / name).read_text())
+
+
+@pytest.fixture
+def config():
+    """What snakemake hands over, and its defaults as `validate` injects them."""
+    return {"references": []} | load("smoke.yaml")
+
+
+def completed(config):
+    for spec in config["cells"].values():
+        spec.setdefault("seeds", [0])
+    return config
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "smoke.yaml"])
+def test_the_configurations_are_valid(name):
+    config = {"references": []} | load(name)
+    settings.check(config)
+    matrix = settings.matrix(completed(config))
+    assert len(matrix.cells) >= 3
+    assert set(matrix.figures) == set(config["figures"])
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("systems.dot-3.n", 0, "systems.dot-3.n is 0; it must be at least 1"),
+        ("systems.dot-3.n", -2, "systems.dot-3.n is -2; it must be at least 1"),
+        ("systems.dot-3.n", 2.5, "n is 2.5; it must be of type integer"),
+        ("systems.dot-3.n", "20", "is '20'; it must be of type integer (take the quotes off 20)"),
+        (
+            "systems.dot-3.trap",
+            "harmonc",
+            "choose from harmonic, quartic (did you mean 'harmonic'?)",
+        ),
+        ("systems.dot-3.traps", "x", "the unknown key 'traps' (did you mean 'trap'?)"),
+        (
+            "systemz",
+            {},
+            "the configuration has the unknown key 'systemz' (did you mean 'systems'?)",
+        ),
+        ("systems.a/b", {"n": 2}, "'a/b' in systems cannot be part of a path"),
+        ("systems", {}, "systems is empty"),
+        (
+            "cells.talk-hot.system",
+            "dot-4",
+            "is 'dot-4', which is not in systems; choose from dot-3",
+        ),
+        ("cells.talk-hot.architecture", "mlp", "is 'mlp', which is not in architectures"),
+        ("cells.talk-hot.training", "warm", "is 'warm', which is not in trainings"),
+        ("cells.talk-hot.beta", 0, "cells.talk-hot.beta is 0; an inverse temperature is"),
+        ("cells.talk-hot.beta", [1.5, -1], "cells.talk-hot.beta is -1; an inverse temperature is"),
+        ("cells.talk-hot.beta", "cold", "cells.talk-hot.beta is 'cold'; an inverse temperature"),
+        ("cells.talk-hot.beta", float("inf"), "cells.talk-hot.beta is inf; it must be a finite"),
+        ("cells.talk-hot.beta", True, "beta is True"),
+        ("cells.talk-hot.beta", [1.5, "1.50"], "cells.talk-hot.beta holds 1.5 twice"),
+        ("cells.talk-hot.beta", [], "cells.talk-hot.beta is empty; it needs at least 1 entry"),
+        ("cells.talk-hot.seeds", [0, 0], "cells.talk-hot.seeds is [0, 0]; its entries must differ"),
+        ("cells.talk-hot.seeds", [-1], "cells.talk-hot.seeds[0] is -1; it must be at least 0"),
+        ("cells.talk-hot.objective", "forward", "is 'forward'; choose from reverse"),
+        ("architectures.mlp-8-8.hidden", [4, 8], "hidden is [4, 8], but cell talk-cold has 6"),
+        ("architectures.mlp-8-8.hiden", [8], "the unknown key 'hiden' (did you mean 'hidden'?)"),
+        ("architectures.mlp-8-8.flow", "mpl", "is 'mpl'; choose from mlp (did you mean 'mlp'?)"),
+        ("trainings.hot.phases", [], "trainings.hot.phases is empty"),
+        ("trainings.hot.clip", 0, "trainings.hot.clip is 0; it must be above 0"),
+        ("trainings.hot.precision", "float16", "is 'float16'; choose from float32, float64"),
+        ("trainings.hot.clip", "1e2", "(YAML takes 1e2 for text; write 1.0e2)"),
+        ("reference.stderr_F", float("nan"), "reference.stderr_F is nan; it must be a finite"),
+        ("reference.ladders", 1, "reference.ladders is 1; it must be at least 2"),
+        ("estimate.samples", 1, "estimate.samples is 1; it must be at least 100"),
+        ("figures.hot-wide.cell", "cold", "figures.hot-wide.cell is 'cold', which is not in cells"),
+        ("figures.hot-wide.beta", 3, "beta is '3', which is not in cells.talk-hot-wide.beta"),
+        ("figures.hot-wide.seed", 7, "figures.hot-wide.seed is 7, which is not in cells"),
+        ("references", [{"system": "x", "beta": 1}], "references[0].system is 'x', which is not"),
+        ("references", [{"system": "dot-3"}], "references[0] lacks 'beta'; add it"),
+        ("results", "", "results is empty"),
+    ],
+)
+def test_refusals_are_one_sentence(config, path, value, sentence):
+    *parents, last = path.split(".") if path != "systems.a/b" else ["systems", "a/b"]
+    table = config
+    for name in parents:
+        table = table[name]
+    table[last] = value
+    with pytest.raises(settings.ConfigError) as caught:
+        settings.check(config)
+        settings.matrix(completed(config))
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_section_is_named(config):
+    del config["cells"]
+    with pytest.raises(settings.ConfigError, match="the configuration lacks 'cells'; add it"):
+        settings.check(config)
+
+
+def test_keys_that_yaml_takes_for_numbers(config):
+    config["systems"][3] = {"n": 3}
+    with pytest.raises(settings.ConfigError, match="systems has the key 3; put it in quotes"):
+        settings.check(config)
+
+
+def test_an_infinite_clip_switches_clipping_off(config):
+    config["trainings"]["hot"]["clip"] = float("inf")
+    settings.check(config)
+
+
+def test_one_beta_has_one_spelling():
+    for value in (1, 1.0, "1", "1.0", "1e0", "01.00"):
+        assert settings.canonical_beta(value) == "1"
+    assert settings.canonical_beta("1.50") == "1.5"
+    assert settings.canonical_beta(0.1 + 0.2) == "0.3"
+    assert settings.canonical_beta(10) == "10"
+
+
+def test_spellings_of_beta_make_one_reference(config):
+    config["cells"]["talk-hot"]["beta"] = "1.50e0"
+    references = settings.matrix(completed(config)).references
+    assert references.count(("dot-3", "1.5")) == 1
+
+
+def test_seeds_belong_to_their_words():
+    assert settings.seed_of("train", "a", "1", 0) == settings.seed_of("train", "a", "1", 0)
+    others = [("train", "a", "1", 1), ("train", "a", "2", 0), ("estimate", "a", "1", 0)]
+    seeds = {settings.seed_of(*words) for words in [("train", "a", "1", 0), *others]}
+    assert len(seeds) == 4
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def _keys(schema, path=""):
+    """Every key of the schema as it would be written, with its own part of the schema."""
+    for name, inner in schema.get("properties", {}).items():
+        if inner == {}:
+            continue
+        yield f"{path}{name}", inner
+        yield from _keys(inner, f"{path}{name}.")
+    for more in ("additionalProperties", "items"):
+        if isinstance(inner := schema.get(more), dict):
+            yield from _keys(inner, f"{path}{'NAME.' if more != 'items' else ''}")
+
+
+def test_every_key_is_described_and_documented():
+    keys = list(_keys(SCHEMA)) + [
+        (f"architectures.NAME.{k}", s) for k, s in _keys(SCHEMA["$defs"]["mlp"])
+    ]
+    documented = set(re.findall(r"^\| `([^`]+)` \|", (ROOT / "config/README.md").read_text(), re.M))
+    assert {key for key, _ in keys} == documented
+    for key, inner in keys:
+        target = SCHEMA["$defs"][inner["$ref"].split("/")[-1]] if "$ref" in inner else inner
+        assert target.get("description"), key
+
+
+def test_unknown_keys_are_refused_everywhere():
+    def closed(schema):
+        if "properties" in schema and "allOf" not in schema and "if" not in schema:
+            assert schema.get("additionalProperties") is False, schema
+        for value in schema.values():
+            if isinstance(value, dict):
+                for inner in [value, *value.values()]:
+                    if isinstance(inner, dict) and "const" not in str(inner.get("properties", "")):
+                        closed(inner)
+
+    closed(copy.deepcopy(SCHEMA))
+
+
+def test_the_schema_offers_what_the_code_has():
+    from qdflow import flows
+    from qdflow.flows.mlp import ACTIVATIONS
+    from qdflow.system import TRAPS
+
+    properties = SCHEMA["properties"]
+    architecture = properties["architectures"]["additionalProperties"]["properties"]
+    assert properties["systems"]["additionalProperties"]["properties"]["trap"]["enum"] == list(
+        TRAPS
+    )
+    assert architecture["flow"]["enum"] == flows.NAMES
+    assert SCHEMA["$defs"]["mlp"]["properties"]["activation"]["enum"] == list(ACTIVATIONS)
+    figures = properties["figures"]["additionalProperties"]["properties"]["kind"]["enum"]
+    scripts = (ROOT / "workflow/scripts").glob("figure_*.py")
+    assert sorted(figures) == sorted(p.stem.removeprefix("figure_") for p in scripts)
+
+
+def test_the_schema_and_the_code_share_their_defaults():
+    from qdflow.reference import Budget
+
+    defaults = {k: s["default"] for k, s in SCHEMA["properties"]["reference"]["properties"].items()}
+    assert defaults == Budget()._asdict() | {"seed": 0}

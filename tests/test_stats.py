@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from oracles import autoregressive_chains
+
+from qdflow.stats import Estimate, chain_mean, iid_mean, proportion, r_hat
+
+
+def test_iid_mean_is_the_textbook_formula(rng):
+    x = rng.normal(3, 2, 1000)
+    e = iid_mean(x)
+    assert e == pytest.approx((x.mean(), x.std(ddof=1) / 1000**0.5, 1000))
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_intervals_of_chains_cover_the_truth(rho):
+    """200 runs of AR(1) chains: 95 % intervals cover, and the ESS is the known one."""
+    rng = np.random.default_rng(1)
+    estimates = [chain_mean(autoregressive_chains(rng, 8, 1000, rho, 5.0)) for _ in range(200)]
+    covered = np.mean([abs(e.sigmas_from(5.0)) < 1.96 for e in estimates])
+    assert 0.91 <= covered <= 0.98
+    ess = np.median([e.ess for e in estimates])
+    assert ess == pytest.approx(8000 * (1 - rho) / (1 + rho), rel=0.1)
+
+
+def test_error_grows_when_chains_disagree(rng):
+    chains = rng.normal(size=(8, 1000))
+    before = chain_mean(chains)
+    chains[3] += 3
+    after = chain_mean(chains)
+    assert r_hat(chains) > 1.1
+    assert after.stderr > 5 * before.stderr
+
+
+def test_r_hat_of_one_distribution_is_one(rng):
+    assert r_hat(rng.normal(size=(8, 2000))) == pytest.approx(1, abs=0.003)
+
+
+def test_a_constant_is_known_exactly():
+    assert chain_mean(np.full((4, 100), 2.5)) == (2.5, 0.0, 400)
+    assert r_hat(np.full((4, 100), 2.5)) == 1
+
+
+def test_proportions_near_zero_keep_an_error():
+    assert proportion(0.0, 1000).stderr > 1e-3
+    assert proportion(0.3, 10**6).stderr == pytest.approx((0.21 / 10**6) ** 0.5, rel=1e-4)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="1 of 3 samples are not finite"):
+        iid_mean([1, 2, np.inf])
+    with pytest.raises(ValueError, match=r"at least 2 chains of 4 draws, got \(1, 100\)"):
+        chain_mean(np.zeros((1, 100)))
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        iid_mean([1.0])
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (Estimate(157.5632, 0.0042, 10), "157.563(4)"),
+        (Estimate(157.56372, 0.0017, 10), "157.5637(17)"),
+        (Estimate(167.4, 12.0, 10), "167(12)"),
+        (Estimate(-1.5, 0.0, 10), "-1.5(0)"),
+    ],
+)
+def test_numbers_are_printed_with_their_error(estimate, text):
+    assert str(estimate) == text
+
+
+def test_sigmas():
+    assert Estimate(2.0, 0.5, 9).sigmas_from(1.0) == 2
+    assert Estimate(2.0, 0.0, 9).sigmas_from(2.0) == 0
+    assert Estimate(2.0, 0.0, 9).sigmas_from(1.0) == np.inf

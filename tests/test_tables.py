@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from qdflow import summary, tables
+from qdflow.files import atomic
+from qdflow.stats import Estimate
+
+UNITS = {"step": "1", "F": "energy"}
+FRAME = pd.DataFrame({"step": [1, 2], "F": [3.0, np.nan]})
+
+
+def test_what_is_written_is_read_with_its_provenance(tmp_path):
+    path = tmp_path / "deep" / "history.parquet"
+    tables.write(FRAME, path, UNITS, config={"beta": 10.0, "code": "abc"}, seed=2**62, device="cpu")
+    pd.testing.assert_frame_equal(tables.read(path, "train", UNITS), FRAME)
+    note = tables.metadata(path, "train")
+    assert note["units"] == UNITS
+    assert note["config"] == {"beta": 10.0, "code": "abc"}
+    assert note["seed"] == 2**62
+    assert note["device"] == "cpu"
+    assert {"python", "torch", "numpy", "qdflow"} <= set(note["versions"])
+
+
+def test_configurations_keep_their_bits(tmp_path, rng):
+    x, energy = rng.normal(size=(50, 3, 2)), rng.normal(size=50)
+    tables.write(
+        tables.configurations(x, energy=energy), tmp_path / "s.parquet", tables.SAMPLES, config={}
+    )
+    frame = tables.read(tmp_path / "s.parquet", "reference", tables.SAMPLES)
+    assert np.array_equal(tables.positions(frame), x)
+    assert np.array_equal(frame["energy"], energy)
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path):
+    for name in "ab":
+        tables.write(FRAME, tmp_path / name, UNITS, config={"beta": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 3, 100, -1])
+def test_a_truncated_file_is_named_with_its_rule(tmp_path, size):
+    path = tmp_path / "history.parquet"
+    tables.write(FRAME, path, UNITS, config={})
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(
+        tables.TableError, match=r"history\.parquet is not whole .* rerun rule train"
+    ):
+        tables.read(path, "train")
+
+
+def test_other_faults_are_sentences_too(tmp_path):
+    path = tmp_path / "x.parquet"
+    with pytest.raises(
+        tables.TableError, match="does not exist; delete it and rerun rule estimate"
+    ):
+        tables.read(path, "estimate")
+    pq.write_table(pa.table({"step": [1]}), path)
+    with pytest.raises(tables.TableError, match="was not written by qdflow"):
+        tables.read(path, "estimate")
+    tables.write(FRAME, path, UNITS, config={})
+    with pytest.raises(tables.TableError, match="lacks the columns E, S"):
+        tables.read(path, "estimate", {"F": "", "E": "", "S": ""})
+    with pytest.raises(ValueError, match="are not those with units"):
+        tables.write(FRAME, path, {"F": "energy"}, config={})
+
+
+def test_an_interrupted_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "x.parquet"
+    tables.write(FRAME, path, UNITS, config={})
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), atomic(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["x.parquet"]
+
+
+def test_rows_of_the_long_table(tmp_path):
+    words = ("system", "trap", "cell", "architecture", "symmetry", "objective", "verdict")
+    cell = dict.fromkeys(words, "") | {"n": 2, "beta": 10.0, "seed": 0}
+    frame = summary.rows(
+        {"F": Estimate(1.5, 0.1, 100), "S": Estimate(2.0, 0.2, 50)},
+        {"F": "ladder", "S": "metropolis"},
+        {"F": 1.001},
+        **cell,
+    )
+    assert list(frame.columns) == list(summary.COLUMNS)
+    assert frame["method"].tolist() == ["ladder", "metropolis"]
+    assert frame["unit"].tolist() == ["energy", "k"]
+    tables.write(frame, tmp_path / "e.parquet", summary.COLUMNS, config={})
+    back = tables.read(tmp_path / "e.parquet", "estimate", summary.COLUMNS)
+    assert summary.pick(back, "S") == Estimate(2.0, 0.2, 50)
+    assert back["r_hat"].isna().tolist() == [False, True]
+    with pytest.raises(ValueError, match="0 rows hold the quantity 'E'"):
+        summary.pick(back, "E")
+
+
+def test_metadata_is_json_that_any_reader_understands(tmp_path):
+    tables.write(FRAME, tmp_path / "x.parquet", UNITS, config={"beta": 1})
+    raw = pq.read_schema(tmp_path / "x.parquet").metadata[b"qdflow"]
+    assert json.loads(raw)["config"] == {"beta": 1}
