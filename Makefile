@@ -5,13 +5,14 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores all
 NAMED = echo "Figures (PDF and PNG):" && ls $(1)/figures/*.pdf $(1)/figures/*.png
 
-.PHONY: help figures smoke test lint clean
+.PHONY: help figures smoke test lint docs clean
 
 help:
 	@echo "make figures   set up, compute everything of config/config.yaml, draw the figures"
 	@echo "make smoke     the same from config/smoke.yaml, in under three minutes"
 	@echo "make test      set up, lint, type-check, and run all tests"
 	@echo "make lint      only the linters and the type checker"
+	@echo "make docs      put the numbers and figures of make figures into README.md and docs/"
 	@echo "make clean     remove .venv (results stay)"
 
 figures: .venv/ready
@@ -21,6 +22,9 @@ figures: .venv/ready
 smoke: .venv/ready
 	$(SNAKEMAKE) --configfile config/smoke.yaml
 	@$(call NAMED,results/smoke)
+
+docs: figures
+	$(BIN)/python workflow/scripts/readme.py results
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadgroup

@@ -66,4 +66,4 @@ def _verdict(flow: Flow, minority: float, size: int) -> str:
         return f"failed: det J changes sign on {minority:.2g} of the samples, so the map folds"
     if flow.claim:
         return f"by construction: {flow.claim}"
-    return f"no fold seen: det J has one sign on {size} samples"
+    return f"no fold seen in {size} samples"

@@ -25,6 +25,11 @@ class Estimate(NamedTuple):
         gap = self.mean - exact
         return gap / self.stderr if self.stderr > 0 else (np.inf * np.sign(gap) if gap else 0.0)
 
+    def minus(self, other: "Estimate") -> "Estimate":
+        """The difference from an independent estimate; its ESS is the smaller of the two."""
+        error = float(np.hypot(self.stderr, other.stderr))
+        return Estimate(self.mean - other.mean, error, min(self.ess, other.ess))
+
     def __str__(self) -> str:
         """The mean with its error in brackets, in units of the last digit: 157.5637(17).
 

@@ -37,6 +37,7 @@ QUANTITIES = {  # and their units: energies are in the trap's, S in Boltzmann's 
     "centre_of_mass": "1",
     "minority_sign": "1",
 }
+TOO_GOOD = 4.0  # standard errors below exact
 
 
 def rows(
@@ -67,3 +68,57 @@ def pick(frame: pd.DataFrame, quantity: str) -> Estimate:
         raise ValueError(f"{len(found)} rows hold the quantity {quantity!r}, not one")
     row = found.iloc[0]
     return Estimate(float(row["mean"]), float(row["stderr"]), float(row["ess"]))
+
+
+def judged(summary: pd.DataFrame) -> pd.DataFrame:
+    """The table with ``failed`` as the verdict of every flow whose F is too good to be true.
+
+    The variational F of a density is an upper bound. One that lies `TOO_GOOD` standard errors
+    below the reference's F belongs to a log_q that is no log-density.
+    """
+    table = summary.copy()
+    for rows in _densities(summary):
+        gap = _above_exact(rows, summary)
+        if gap and (sigmas := -gap.sigmas_from(0)) > TOO_GOOD:
+            verdict = f"failed: F is {sigmas:.0f} sigma below the exact F, so ln q is no density"
+            table.loc[rows.index, "verdict"] = verdict
+    return table
+
+
+def overview(summary: pd.DataFrame) -> pd.DataFrame:
+    """The long table at a glance: a row of text for each reference and each flow.
+
+    ``above exact`` is F minus the reference's F at the same system and beta.
+    """
+    return pd.DataFrame(_glance(rows, summary) for rows in _densities(summary))
+
+
+def _glance(rows: pd.DataFrame, summary: pd.DataFrame) -> dict[str, str]:
+    first = rows.iloc[0]
+    return {
+        "system": first["system"],
+        "beta": f"{first['beta']:g}",
+        "density": first["architecture"],
+        "trained by": first["objective"],
+        "seed": str(first["seed"]) if first["cell"] else "",
+        "F": str(pick(rows, "F")),
+        "above exact": str(_above_exact(rows, summary) or ""),
+        "<E>": str(pick(rows, "E")),
+        "S": str(pick(rows, "S")),
+        "verdict": first["verdict"],
+    }
+
+
+def _above_exact(rows: pd.DataFrame, summary: pd.DataFrame) -> Estimate | None:
+    """F minus that of the reference; None for the reference itself."""
+    first = rows.iloc[0]
+    if not first["cell"]:
+        return None
+    same = (summary["system"] == first["system"]) & (summary["beta"] == first["beta"])
+    return pick(rows, "F").minus(pick(summary.loc[same & (summary["cell"] == ""), :], "F"))
+
+
+def _densities(summary: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of each reference and each flow."""
+    keys = ["system", "beta", "cell", "seed"]
+    return [rows for _, rows in summary.groupby(keys, sort=False)]

@@ -76,7 +76,7 @@ def test_a_misspelt_option_fails(name, generator):
 
 
 def test_an_unknown_flow_fails(generator):
-    with pytest.raises(ValueError, match="unknown flow 'mpl'; choose from .*mlp"):
+    with pytest.raises(ValueError, match=r"unknown flow 'mpl'; choose from .*mlp"):
         flows.build("mpl", System(2), generator)
 
 
@@ -87,7 +87,7 @@ def test_product_form_is_the_autograd_jacobian(activation, hidden, generator):
         "mlp", System(3), generator, hidden=hidden, activation=activation, weight_std=0.7
     )
     z = torch.randn(5, 6, dtype=torch.float64, generator=generator)
-    x, jacobian = flow.mapping(z)
+    _, jacobian = flow.mapping(z)
     for k in range(5):
         one = torch.autograd.functional.jacobian(lambda v: flow.mapping(v[None])[0][0], z[k])
         torch.testing.assert_close(jacobian[k], one)

@@ -150,7 +150,7 @@ def test_energies_reported_are_those_of_the_frames(rng):
     np.testing.assert_allclose(info.trap_energy[:, -1], again.trap_energy, rtol=1e-12)
     np.testing.assert_allclose(info.pair_energy[:, -1], again.pair_energy, rtol=1e-12)
     assert (np.diff(info.pair_energy.mean(0)) < 0).mean() > 0.9
-    assert ((0 < info.swapped) & (info.swapped < 1)).all()
+    assert ((info.swapped > 0) & (info.swapped < 1)).all()
     assert (np.abs(info.accepted - ladder.ACCEPTANCE) < 0.15).all()
 
 

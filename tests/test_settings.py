@@ -2,10 +2,9 @@ import copy
 import re
 
 import pytest
+import settings
 import yaml
 from conftest import ROOT
-
-import settings
 
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 

@@ -104,3 +104,37 @@ def test_metadata_is_json_that_any_reader_understands(tmp_path):
     tables.write(FRAME, tmp_path / "x.parquet", UNITS, config={"beta": 1})
     raw = pq.read_schema(tmp_path / "x.parquet").metadata[b"qdflow"]
     assert json.loads(raw)["config"] == {"beta": 1}
+
+
+def _summary(*cells):
+    common = {"system": "dot", "n": 2, "trap": "harmonic", "beta": 10.0, "symmetry": "none"}
+    return pd.concat(
+        [
+            summary.rows(
+                {"F": Estimate(F, error, 100), "E": Estimate(1, 1, 1), "S": Estimate(1, 1, 1)},
+                dict.fromkeys("FES", "any"),
+                cell=cell,
+                architecture="mlp" if cell else "reference",
+                objective="reverse" if cell else "",
+                seed=0,
+                verdict="fine",
+                **common,
+            )
+            for cell, F, error in cells
+        ],
+        ignore_index=True,
+    )
+
+
+def test_a_flow_better_than_exact_has_failed():
+    table = _summary(("", 5.0, 0.03), ("good", 4.9, 0.04), ("folded", 4.7, 0.04))
+    verdicts = summary.judged(table).groupby("cell")["verdict"].unique()
+    assert verdicts["good"] == verdicts[""] == ["fine"]
+    assert verdicts["folded"] == ["failed: F is 6 sigma below the exact F, so ln q is no density"]
+
+
+def test_the_overview_has_a_row_for_every_density():
+    shown = summary.overview(_summary(("", 5.0, 0.03), ("a", 5.5, 0.04)))
+    assert shown["density"].tolist() == ["reference", "mlp"]
+    assert shown["above exact"].tolist() == ["", "0.50(5)"]
+    assert shown["F"].tolist() == ["5.00(3)", "5.50(4)"]

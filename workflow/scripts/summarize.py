@@ -3,10 +3,10 @@
 import pandas as pd
 
 from qdflow import tables
-from qdflow.summary import COLUMNS
+from qdflow.summary import COLUMNS, judged
 
 parts = [tables.read(path, "reference or estimate", COLUMNS) for path in snakemake.input]
 summary = pd.concat(parts, ignore_index=True)
 order = ["system", "beta", "architecture", "cell", "seed"]
 summary = summary.sort_values(order, kind="stable", ignore_index=True)
-tables.write(summary, snakemake.output[0], COLUMNS, config=snakemake.params.job)
+tables.write(judged(summary), snakemake.output[0], COLUMNS, config=snakemake.params.job)

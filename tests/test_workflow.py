@@ -1,0 +1,320 @@
+"""The pipeline as its users run it, in a clone of its own."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import yaml
+from conftest import ROOT
+
+from qdflow import checkpoint, tables
+from qdflow.stats import Estimate
+from qdflow.summary import COLUMNS, pick
+
+pytestmark = pytest.mark.xdist_group("workflow")  # one worker: they share one finished run
+
+SMOKE = ("--configfile", "config/smoke.yaml")
+
+
+def snakemake(clone, *arguments, **options):
+    """Run the clone's pipeline on the clone's code, not on the installed one."""
+    environment = os.environ | {"PYTHONPATH": str(clone)}
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    return subprocess.run(
+        command, cwd=clone, env=environment, capture_output=True, text=True, **options
+    )
+
+
+def succeed(clone, *arguments):
+    run = snakemake(clone, *arguments)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
+
+
+def planned(clone, config="config/smoke.yaml"):
+    """(rule, folder or name of its output) of every job that would run, `all` left out."""
+    text = succeed(clone, "--dry-run", "--configfile", config)
+    jobs = re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    output: ([^,\n]+)", text, re.M)
+    return {(rule, output.removeprefix("results/smoke/")) for rule, output in jobs}
+
+
+def rules(jobs):
+    return {rule for rule, _ in jobs}
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """The files git knows or would add, as a fresh clone has them."""
+    clone = tmp_path_factory.mktemp("source") / "qdflow"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.split(b"\0")
+    for name in filter(None, map(os.fsdecode, listed)):
+        if (ROOT / name).exists():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, clone / name)
+    return clone
+
+
+@pytest.fixture(scope="session")
+def finished(source, tmp_path_factory):
+    """A clone in which the smoke configuration has been run."""
+    clone = tmp_path_factory.mktemp("finished") / "qdflow"
+    shutil.copytree(source, clone)
+    text = succeed(clone, *SMOKE)
+    (clone / "output.txt").write_text(text)
+    return clone
+
+
+@pytest.fixture
+def clone(finished, tmp_path):
+    """A copy to change, with new time stamps everywhere, as a fresh clone has."""
+    shutil.copytree(finished, tmp_path / "qdflow", copy_function=shutil.copyfile)
+    return tmp_path / "qdflow"
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text, f"{old!r} is not in {path}"
+    path.write_text(text.replace(old, new))
+
+
+def test_every_result_is_there(finished):
+    figures = {p.name for p in (finished / "results/smoke/figures").iterdir()}
+    names = ("final-result", "hot-narrow", "hot-wide")
+    assert figures == {f"{name}.{kind}" for name in names for kind in ("pdf", "png")}
+    assert not list((finished / "results/smoke/checkpoints").glob("*"))
+    text = (finished / "output.txt").read_text()
+    assert "Results" in text
+    assert "figure: results/smoke/figures/final-result.pdf .png" in text
+    logs = list((finished / "results/smoke/logs").rglob("*.log"))
+    assert len(logs) >= 3 + 4 + 4
+
+
+def test_the_summary_holds_together(finished):
+    summary = tables.read(finished / "results/smoke/summary.parquet", "summarize", COLUMNS)
+    assert list(summary.columns) == list(COLUMNS)
+    keys = ["system", "beta", "cell", "architecture", "seed"]
+    groups = dict(iter(summary.groupby(keys)))
+    assert len(groups) == 3 + 4
+    assert np.isfinite(summary[["mean", "stderr", "ess"]]).all(axis=None)
+    assert (summary["stderr"] > 0).all()
+    assert set(summary["method"]) == {"variational", "ladder", "metropolis"}
+    for (system, beta, _, architecture, _), rows in groups.items():
+        F, E, S = (pick(rows, q) for q in "FES")
+        assert S.mean == pytest.approx(beta * (E.mean - F.mean), abs=1e-9)
+        exact = pick(groups[system, beta, "", "reference", 0], "F")
+        if architecture == "reference":
+            assert set(rows["verdict"]) == {"converged"}
+            assert abs(pick(rows, "virial").sigmas_from(0)) < 4.5
+        else:
+            gap = Estimate(F.mean - exact.mean, np.hypot(F.stderr, exact.stderr), F.ess)
+            assert gap.sigmas_from(0) > -4  # nothing is better than exact
+            assert gap.mean < 2
+
+
+def test_tables_know_where_they_come_from(finished):
+    for path in (finished / "results/smoke").rglob("*.parquet"):
+        note = tables.metadata(path, "any")
+        assert re.fullmatch("[0-9a-f]{16}", note["config"]["code"]), path
+        assert set(note["versions"]) >= {"torch", "numpy", "qdflow"}
+        assert note["device"] == "cpu"
+        assert set(note["units"]) == set(tables.read(path, "any").columns)
+    history = finished / "results/smoke/flows/talk-cold/beta10/seed0/history.parquet"
+    job = tables.metadata(history, "train")["config"]
+    assert job["architecture"]["hidden"] == [8, 8]
+    assert job["training"]["phases"][0]["steps"] == 100
+
+
+def test_the_second_run_does_nothing(finished):
+    assert "Nothing to be done" in succeed(finished, *SMOKE)
+
+
+def test_a_fresh_clone_with_results_does_nothing(clone):
+    assert planned(clone) == set()
+
+
+def test_what_does_not_run_reruns_nothing(clone):
+    for path in [*clone.rglob("*.py"), *clone.rglob("*.yaml"), *clone.rglob("*.parquet")]:
+        path.touch()
+    edit(clone / "qdflow/stats.py", '"""Numbers with', '"""All numbers with')
+    edit(clone / "workflow/scripts/train.py", "job = ", "# a comment\njob = ")
+    (clone / "README.md").write_text("New words.")
+    assert planned(clone) == set()
+
+
+COLD = "flows/talk-cold/beta10/seed0"
+HOT = ("flows/talk-hot/beta1.5/seed0", "flows/talk-hot/beta1.5/seed1")
+WIDE = "flows/talk-hot-wide/beta1.5/seed0"
+FLOWS = (COLD, *HOT, WIDE)
+
+
+def test_an_architecture_reruns_its_cells_and_what_follows(clone):
+    edit(clone / "qdflow/flows/mlp.py", "weight_std: float = 0.1", "weight_std: float = 0.2")
+    jobs = planned(clone)
+    assert {("train", f"{flow}/model.pt") for flow in FLOWS} <= jobs
+    assert rules(jobs) == {"train", "estimate", "summarize", "figure"}
+    assert "reference" not in rules(jobs)
+
+
+def test_error_bars_retrain_nothing(clone):
+    edit(clone / "qdflow/stats.py", "np.sqrt(ess)", "np.sqrt(ess + 1)")
+    jobs = planned(clone)
+    assert {"estimate", "reference"} <= rules(jobs)
+    assert "train" not in rules(jobs)
+
+
+def test_sampling_reruns_the_references_only(clone):
+    edit(clone / "qdflow/mcmc.py", "_FAR = 1e150", "_FAR = 1e149")
+    jobs = planned(clone)
+    assert sum(rule == "reference" for rule, _ in jobs) == 3
+    assert not {"train", "estimate"} & rules(jobs)
+
+
+def test_a_hyperparameter_reruns_its_cell(clone):
+    edit(clone / "config/smoke.yaml", "steps: 100", "steps: 101")
+    jobs = planned(clone)
+    assert jobs == {
+        ("train", f"{COLD}/model.pt"),
+        ("estimate", f"{COLD}/estimates.parquet"),
+        ("summarize", "summary.parquet"),
+        ("figure", "figures/final-result.pdf"),
+    }
+
+
+def test_values_that_swap_are_noticed(clone):
+    """Snakemake compares params as an unnamed set: two that trade values would look the same."""
+    edit(clone / "config/smoke.yaml", "steps: 100, batch: 128", "steps: 128, batch: 100")
+    assert ("train", f"{COLD}/model.pt") in planned(clone)
+
+
+def test_a_new_beta_runs_that_beta(clone):
+    edit(clone / "config/smoke.yaml", "mlp-16-16, beta: 1.5", "mlp-16-16, beta: [1.5, 2.0]")
+    jobs = planned(clone)
+    assert {job for job in jobs if job[0] != "summarize"} == {
+        ("reference", "reference/dot-3/beta2/estimates.parquet"),
+        ("train", "flows/talk-hot-wide/beta2/seed0/model.pt"),
+        ("estimate", "flows/talk-hot-wide/beta2/seed0/estimates.parquet"),
+    }
+
+
+def test_another_spelling_of_beta_is_the_same_cell(clone):
+    edit(clone / "config/smoke.yaml", "mlp-16-16, beta: 1.5", 'mlp-16-16, beta: "15e-1"')
+    assert planned(clone) == set()
+
+
+def test_a_figures_script_and_title_redraw_that_figure(clone):
+    edit(clone / "workflow/scripts/figure_final_result.py", "math.lgamma(n + 1)", "math.lgamma(n)")
+    assert planned(clone) == {("figure", "figures/final-result.pdf")}
+    edit(clone / "config/smoke.yaml", "[6, 16, 16, 6] at", "Wide: [6, 16, 16, 6] at")
+    assert planned(clone) == {
+        ("figure", "figures/final-result.pdf"),
+        ("figure", "figures/hot-wide.pdf"),
+    }
+
+
+def test_drawing_and_summing_up_again_gives_the_same_bytes(clone):
+    results = clone / "results/smoke"
+    made = [*results.joinpath("figures").iterdir(), results / "summary.parquet"]
+    before = {path.name: path.read_bytes() for path in made}
+    for path in made:
+        path.unlink()
+    succeed(clone, *SMOKE)
+    assert {path.name: path.read_bytes() for path in made} == before
+
+
+def test_a_broken_table_is_named_with_its_remedy(clone):
+    broken = clone / "results/smoke" / COLD / "estimates.parquet"
+    os.truncate(broken, 100)
+    for path in (clone / "results/smoke/figures").glob("final-result.*"):
+        path.unlink()
+    run = snakemake(clone, *SMOKE)
+    assert run.returncode != 0
+    assert f"{COLD}/estimates.parquet is not whole" in run.stdout + run.stderr
+    broken.unlink()
+    succeed(clone, *SMOKE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("steps: 100", "stpes: 100", "the unknown key 'stpes' (did you mean 'steps'?)"),
+        ("n: 3,", "n: 0,", "systems.dot-3.n is 0; it must be at least 1"),
+        ("beta: 10,", "beta: -10,", "cells.talk-cold.beta is -10; an inverse temperature"),
+    ],
+)
+def test_a_bad_configuration_stops_before_any_job(source, tmp_path, old, new, sentence):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text((source / "config/smoke.yaml").read_text())
+    edit(bad, old, new)
+    run = snakemake(source, "--configfile", str(bad))
+    text = run.stdout + run.stderr
+    assert run.returncode != 0
+    assert "The configuration cannot be used: " in text
+    assert sentence in text
+    assert "Traceback" not in text
+    assert "rule " not in text
+    assert not (source / "results/smoke").exists()
+
+
+def test_a_training_killed_in_the_middle_goes_on(source, tmp_path):
+    """kill -9 of the training job, then the same command: the model of a run left alone."""
+    clone = tmp_path / "qdflow"
+    shutil.copytree(source, clone)
+    config = yaml.safe_load((clone / "config/smoke.yaml").read_text())
+    config["trainings"]["cold"]["phases"] = [
+        {"steps": 9000, "batch": 128, "learning_rate": 0.01, "decay": 0.1}
+    ]
+    (clone / "long.yaml").write_text(yaml.safe_dump(config))
+    model = f"results/smoke/{COLD}/model.pt"
+    arguments = (model, "--configfile", "long.yaml")
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
+    run = subprocess.Popen(
+        command, cwd=clone, env=os.environ | {"PYTHONPATH": str(clone)}, stderr=subprocess.DEVNULL
+    )
+    _wait_for(lambda: list((clone / "results/smoke/checkpoints").glob("*.pt")), run)
+    (job,) = [
+        child
+        for child in psutil.Process(run.pid).children(recursive=True)
+        if any(part.endswith("train.py") for part in child.cmdline())
+    ]
+    os.kill(job.pid, signal.SIGKILL)
+    assert run.wait(60) != 0
+    assert not (clone / model).exists()
+    succeed(clone, *arguments)
+    log = (clone / "results/smoke/logs/train/talk-cold/beta10/seed0.log").read_text()
+    assert "resumed at step" in log
+    assert not list((clone / "results/smoke/checkpoints").glob("*"))
+
+    alone = tmp_path / "alone"
+    shutil.copytree(source, alone)
+    shutil.copyfile(clone / "long.yaml", alone / "long.yaml")
+    succeed(alone, *arguments)
+    assert (clone / model).read_bytes() == (alone / model).read_bytes()
+    assert checkpoint.load(clone / model)["beta"] == 10.0
+
+
+def _wait_for(condition, process, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline, f"nothing happened for {seconds} s"
+        time.sleep(0.05)
+
+
+def test_the_default_configuration_plans_the_talk(source):
+    text = succeed(source, "--dry-run")
+    assert "results/figures/final-result.pdf" in text
+    assert Path(source / "config/config.yaml").exists()
+    assert "smoke" not in text
