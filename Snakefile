@@ -153,6 +153,7 @@ rule reference:
         samples=f"{REFERENCE}/samples.parquet",
     log:
         f"{RESULTS}/logs/reference/{{system}}/beta{{beta}}.log",
+    priority: 1
     conda:
         "envs/qdflow.yaml"
     threads: config["reference"]["ladders"]

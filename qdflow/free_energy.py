@@ -33,6 +33,10 @@ def variational(energy: ArrayLike, log_q: ArrayLike, beta: float) -> dict[str, E
     """F, <E> and S of a flow from fresh independent samples.  energy, log_q (samples,).
 
     F = E_q[H + ln q / beta] is an upper bound of the free energy if q is a normalised density.
+
+    Where q does not vanish at coincident electrons, the variance of 1/r diverges, but only as a
+    logarithm: the mean over its sample error is still asymptotically normal (Gine, Goetze &
+    Mason, Ann. Probab. 25, 1514 (1997), theorem 3.3).
     """
     energy, log_q = np.asarray(energy, float), np.asarray(log_q, float)
     return {"F": iid_mean(energy + log_q / beta), "E": iid_mean(energy), "S": iid_mean(-log_q)}

@@ -151,7 +151,8 @@ def _sweep(potential, x, y, beta, coupling, width, rng):
             old += 1.0 / np.sqrt((old_x - x[j]) ** 2 + (old_y - y[j]) ** 2)
             new += 1.0 / np.sqrt((new_x - x[j]) ** 2 + (new_y - y[j]) ** 2)
         rise = potential(new_x, new_y) - potential(old_x, old_y) + coupling * (new - old)
-        # inf - inf is NaN, which no comparison accepts: a coincident pair would stay for ever.
+        # Leaving a coincident pair is always right. At lambda = 0 the rise is 0 * inf, NaN, which
+        # no comparison accepts: the pair would stay together for ever.
         if old == np.inf or rng.random() < np.exp(-beta * rise):
             x[i], y[i] = new_x, new_y
             accepted += 1

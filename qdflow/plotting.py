@@ -100,9 +100,9 @@ def show_densities(axes: list[Axes], maps: list[Array], titles: list[str], half:
             cmap="magma",
             interpolation="nearest",
         )
-        axis.set(title=title, xlabel="x  [length unit of the trap]")
+        axis.set(title=title, xlabel="x  [trap length]")
         axis.spines[["top", "right"]].set_visible(True)
-    axes[0].set_ylabel("y  [length unit of the trap]")
+    axes[0].set_ylabel("y  [trap length]")
     assert image is not None
     bar = axes[0].figure.colorbar(image, ax=axes, location="right", shrink=0.8, pad=0.02)
     bar.set_label("electrons per unit area")
@@ -128,11 +128,12 @@ def show_training(
         zorder=5,
         label="fresh samples",
     )
-    axis.axhline(floor, color=FLOOR, ls="--", label="floor of one relabelling")
+    axis.axhline(floor, color=FLOOR, ls="--", label=r"floor: exact + ln(n!)/β")
     axis.axhline(exact, color=EXACT, label="exact (Monte Carlo)")
-    axis.set(xlabel="training step", ylabel="F  [energy unit of the trap]")
-    axis.set_ylim(exact - 0.06 * (F[len(F) // 50] - exact), F[len(F) // 50])
-    axis.legend(loc="upper right")
+    axis.set(xlabel="training step", ylabel="F  [trap energy]")
+    top = max(F[len(F) // 50], exact + 1.5 * (floor - exact))
+    axis.set_ylim(exact - 0.06 * (top - exact), top)
+    axis.legend(loc="best")
 
 
 def show_profiles(axis: Axes, flow: Profile, reference: Profile) -> None:
@@ -140,7 +141,7 @@ def show_profiles(axis: Axes, flow: Profile, reference: Profile) -> None:
     for profile, colour, label in ((reference, EXACT, "Monte Carlo"), (flow, FLOW, "flow")):
         axis.errorbar(*profile, color=colour, capsize=2, label=label)
     axis.set(
-        xlabel="distance from the centre  [length unit of the trap]",
+        xlabel="distance from the centre  [trap length]",
         ylabel="electrons per unit area",
         ylim=(0, None),
     )
