@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 _LINE_SECONDS = 10.0
 
@@ -24,12 +25,14 @@ def progress(label: str, log: Path | None) -> Iterator[Callable[[int, int, str],
     console = Console(file=sys.stderr)
     bar = Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[news]}"),
-        TimeRemainingColumn(),
+        BarColumn(bar_width=12),
+        TextColumn("{task.percentage:>3.0f}%", table_column=Column(min_width=4)),
+        TimeRemainingColumn(table_column=Column(min_width=7)),
+        # the news give way where the terminal is narrow, not the time that is left
+        TextColumn("{task.fields[news]}", table_column=Column(no_wrap=True, ratio=1)),
         console=console,
         transient=True,
+        expand=True,
         refresh_per_second=2,
         disable=not console.is_terminal,
     )

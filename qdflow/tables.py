@@ -104,7 +104,7 @@ def _open(path: Path | str, rule: str) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path)
     except FileNotFoundError:
-        raise TableError(_sentence(path, rule, "does not exist")) from None
+        raise TableError(f"{path} does not exist; run rule {rule}, which makes it") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise TableError(_sentence(path, rule, f"is not whole ({error})")) from error
     if _KEY not in (file.schema_arrow.metadata or {}):

@@ -53,9 +53,10 @@ def test_a_terminal_sees_a_bar_with_news_and_time_left(monkeypatch):
     stream = Terminal()
     monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("COLUMNS", "80")
     with progress("train e", None) as report:
-        report(1, 2, "F = 5.25")
+        report(1, 4, "F = 5.25" + " and more" * 20)
     assert "train e" in stream.getvalue()
     assert "F = 5.25" in stream.getvalue()
-    assert "1/2" in stream.getvalue()
+    assert " 25%" in stream.getvalue()
+    assert "-:--:--" in stream.getvalue()
