@@ -16,21 +16,26 @@ _ROUNDS, _DRAWS, _SWEEPS = 12, 25, 4
 _PILOT_RUNGS = 32
 
 
-def spaced(
-    system: System, beta: float, distance: float, generator: np.random.Generator
-) -> tuple[Ladder, State]:
-    """A tuned ladder and an equilibrated state on it.
+def spaced(system: System, beta: float, distance: float, generator: np.random.Generator) -> Ladder:
+    """A ladder with its rungs in place and its moves tuned.
 
     The rungs are placed by two pilot runs, the first on couplings spaced evenly in ln lambda.
     """
-    ladder, state = _gas(system, beta, generator)
+    ladder = Ladder(beta, np.zeros(1), np.full(1, _size(system, beta)))
+    ladder, state, pair_energy = _tuned(system, ladder, gas(system, ladder, generator), generator)
     if system.n == 1:  # nothing interacts: both ends are the same gas
-        return _tuned(system, *_moved(ladder, state, np.array([0.0, 1.0])), generator)[:2]
-    couplings = _geometric(beta, state.pair_energy[0])
+        return _moved(ladder, state, np.array([0.0, 1.0]))[0]
+    couplings = _geometric(beta, pair_energy[0])
     for _ in range(2):
         ladder, state, pair_energy = _tuned(system, *_moved(ladder, state, couplings), generator)
         couplings = respaced(ladder, pair_energy, distance)
-    return _tuned(system, *_moved(ladder, state, couplings), generator)[:2]
+    return _tuned(system, *_moved(ladder, state, couplings), generator)[0]
+
+
+def gas(system: System, ladder: Ladder, generator: np.random.Generator) -> State:
+    """A start on every rung that remembers nothing: independent electrons about the centre."""
+    shape = (len(ladder.couplings), system.n, 2)
+    return mcmc.init(system, generator.normal(0, _size(system, ladder.beta), shape))
 
 
 def respaced(ladder: Ladder, pair_energy: Array, distance: float) -> Array:
@@ -47,11 +52,8 @@ def respaced(ladder: Ladder, pair_energy: Array, distance: float) -> Array:
     return np.interp(np.linspace(0, length[-1], rungs), length, ladder.couplings)
 
 
-def _gas(system: System, beta: float, generator: np.random.Generator) -> tuple[Ladder, State]:
-    size = beta ** (-1 / TRAPS[system.trap].degree)  # where beta V is about 1
-    x = generator.normal(0, size, (1, system.n, 2))
-    ladder = Ladder(beta, np.zeros(1), np.full(1, size))
-    return _tuned(system, ladder, mcmc.init(system, x), generator)[:2]
+def _size(system: System, beta: float) -> float:
+    return beta ** (-1 / TRAPS[system.trap].degree)  # where beta V is about 1
 
 
 def _geometric(beta: float, pair_energy: float) -> Array:

@@ -132,8 +132,8 @@ def reference(
     pilot, *generators = map(
         np.random.default_rng, np.random.SeedSequence(seed).spawn(budget.ladders + 1)
     )
-    ladder, start = ladders.spaced(system, beta, budget.distance, pilot)
-    states = [start] * budget.ladders
+    ladder = ladders.spaced(system, beta, budget.distance, pilot)
+    states = [ladders.gas(system, ladder, generator) for generator in generators]
 
     def extended(chains: Chains | None, draws: int) -> Chains:
         def advance(k: int) -> tuple[mcmc.State, mcmc.Info]:

@@ -81,12 +81,15 @@ def test_free_energy_error_bars_cover_the_truth():
     """100 short ladders: the 95 % interval of F, autocorrelation and all, covers the truth."""
     exact, _ = two_electrons(10.0)
     system = System(2)
-    tuned, start = ladder.spaced(system, 10.0, 1.0, np.random.default_rng(0))
+    tuned = ladder.spaced(system, 10.0, 1.0, np.random.default_rng(0))
     ideal = free_energy.ideal_free_energy(system, 10.0)
     covered = 0
     for run in range(100):
         rngs = [np.random.default_rng([run, k]) for k in range(4)]
-        states = [mcmc.step(system, start, tuned, 50, 2, rng)[0] for rng in rngs]
+        starts = [ladder.gas(system, tuned, rng) for rng in rngs]
+        states = [
+            mcmc.step(system, s, tuned, 50, 2, rng)[0] for s, rng in zip(starts, rngs, strict=True)
+        ]
         infos = [
             mcmc.step(system, s, tuned, 250, 1, rng)[1] for s, rng in zip(states, rngs, strict=True)
         ]
@@ -146,7 +149,8 @@ def test_a_step_leaves_the_state_it_started_from(n, rng):
 
 def test_energies_reported_are_those_of_the_frames(rng):
     system = System(7, "quartic")
-    tuned, state = ladder.spaced(system, 2.0, 1.5, rng)
+    tuned = ladder.spaced(system, 2.0, 1.5, rng)
+    state, _ = mcmc.step(system, ladder.gas(system, tuned, rng), tuned, 100, 1, rng)
     _, info = mcmc.step(system, state, tuned, 50, 1, rng)
     again = mcmc.init(system, info.frames)
     np.testing.assert_allclose(info.trap_energy[:, -1], again.trap_energy, rtol=1e-12)
