@@ -13,6 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from qdflow.files import atomic
+from qdflow.stats import Estimate
 
 Array = NDArray[np.float64]
 
@@ -109,18 +110,30 @@ def show_densities(axes: list[Axes], maps: list[Array], titles: list[str], half:
 
 
 def show_training(
-    axis: Axes, steps: Array, F: Array, final: tuple[float, float], exact: float, floor: float
+    axis: Axes,
+    steps: Array,
+    F: Array,
+    stderr: Array,
+    final: Estimate,
+    exact: Estimate,
+    floor: float,
 ) -> None:
     """F along the training, with the exact F and the floor of a flow without relabelling.
 
-    The floor F + ln(n!) / beta is where a perfect flow ends that covers one relabelling of the
-    electrons. ``final`` is the estimate on fresh samples, with its error.
+    Args:
+        axis: to draw on.
+        steps, F, stderr: (steps,) F of each training batch with its standard error, a band.
+        final: F on fresh samples.
+        exact: F of the reference.
+        floor: exact F + ln(n!) / beta, where a perfect flow ends that covers one relabelling of
+            the electrons.
     """
-    axis.plot(steps, F, color=FLOW, lw=0.7, alpha=0.7, label="training batches")
+    axis.fill_between(steps, F - stderr, F + stderr, color=FLOW, alpha=0.35, lw=0)
+    axis.plot(steps, F, color=FLOW, lw=0.6, label="training batches")
     axis.errorbar(
-        [steps[-1]],
-        [final[0]],
-        yerr=[final[1]],
+        steps[-1:],
+        [final.mean],
+        yerr=[final.stderr],
         fmt="o",
         color="black",
         ms=5,
@@ -128,11 +141,12 @@ def show_training(
         zorder=5,
         label="fresh samples",
     )
-    axis.axhline(floor, color=FLOOR, ls="--", label=r"floor: exact + ln(n!)/β")
-    axis.axhline(exact, color=EXACT, label="exact (Monte Carlo)")
+    axis.axhline(floor, color=FLOOR, ls="--", label="floor: exact + ln(n!)/β")
+    axis.axhline(exact.mean, color=EXACT, label="exact (Monte Carlo)")
+    axis.axhspan(exact.mean - exact.stderr, exact.mean + exact.stderr, color=EXACT, alpha=0.3, lw=0)
     axis.set(xlabel="training step", ylabel="F  [trap energy]")
-    top = max(F[len(F) // 50], exact + 1.5 * (floor - exact))
-    axis.set_ylim(exact - 0.06 * (top - exact), top)
+    top = max(F[len(F) // 50], exact.mean + 1.5 * (floor - exact.mean))
+    axis.set_ylim(exact.mean - 0.06 * (top - exact.mean), top)
     axis.legend(loc="best")
 
 

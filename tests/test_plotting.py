@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qdflow import plotting
+from qdflow.stats import Estimate
 
 
 def test_densities_count_the_electrons(rng):
@@ -50,7 +51,8 @@ def test_the_same_figure_gives_the_same_bytes(kind, tmp_path, rng):
         drawn, axes = plotting.figure(3, "title")
         maps = [plotting.density_map(x, 3.0)] * 2
         plotting.show_densities(axes[:2], maps, ["flow", "MC"], 3.0)
-        plotting.show_training(axes[2], np.arange(100), F, (10.0, 0.01), 9.0, 9.5)
+        final, exact = Estimate(10.0, 0.01, 100), Estimate(9.0, 0.02, 100)
+        plotting.show_training(axes[2], np.arange(100), F, 0.1 * F, final, exact, 9.5)
         plotting.save(drawn, tmp_path / f"{name}.{kind}")
     content = (tmp_path / f"a.{kind}").read_bytes()
     assert content == (tmp_path / f"b.{kind}").read_bytes()

@@ -28,8 +28,9 @@ plotting.show_training(
     axes[2],
     history["step"].to_numpy(),
     history["F"].to_numpy(),
-    (F.mean, F.stderr),
-    exact.mean,
+    history["F_stderr"].to_numpy(),
+    F,
+    exact,
     exact.mean + math.lgamma(n + 1) / beta,
 )
 for path in (snakemake.output.pdf, snakemake.output.png):
