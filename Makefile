@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores all
-NAMED = echo "Figures (PDF and PNG):" && ls $(1)/figures/*.pdf $(1)/figures/*.png
+RESULTS = $(or $(shell sed -n 's/^results: *//p' $(1)),results)
+NAMED = echo "Figures (PDF and PNG):" && ls $(RESULTS)/figures/*.pdf $(RESULTS)/figures/*.png
 
 .PHONY: help figures smoke test lint docs clean
 
@@ -17,11 +18,11 @@ help:
 
 figures: .venv/ready
 	$(SNAKEMAKE)
-	@$(call NAMED,results)
+	@$(call NAMED,config/config.yaml)
 
 smoke: .venv/ready
 	$(SNAKEMAKE) --configfile config/smoke.yaml
-	@$(call NAMED,results/smoke)
+	@$(call NAMED,config/smoke.yaml)
 
 docs: figures
 	$(BIN)/python workflow/scripts/readme.py results

@@ -1,5 +1,6 @@
 """From the Hamiltonian to the figures: reference, train, estimate, summarize, figure."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -39,6 +40,10 @@ ESTIMATES += [
 ]
 
 
+def one_of(names):
+    return "|".join(sorted(map(re.escape, names)))
+
+
 def code(script, *more):
     """Of a script and all it imports: what `job` holds, so that an edit reruns the right jobs."""
     return code_hash(ROOT / f"workflow/scripts/{script}.py", *more)
@@ -63,9 +68,10 @@ def cell_columns(cell, beta, seed):
 
 def reference_job(wc):
     budget = dict(config["reference"])
+    config_seed = budget.pop("seed")
     system = config["systems"][wc.system]
     seed = settings.seed_of(
-        "reference", system["n"], system["trap"], wc.beta, budget.pop("seed")
+        "reference", system["n"], system["trap"], wc.beta, config_seed
     )
     return dict(
         name=wc.system,
@@ -73,6 +79,7 @@ def reference_job(wc):
         beta=float(wc.beta),
         budget=budget,
         seed=seed,
+        config_seed=config_seed,
         code=code("reference"),
     )
 
@@ -125,11 +132,11 @@ def figure_job(wc):
 
 
 wildcard_constraints:
-    system="[^/]+",
-    cell="[^/]+",
-    beta="[^/]+",
-    seed="[0-9]+",
-    figure="[^/]+",
+    system=one_of(config["systems"]),
+    cell=one_of(config["cells"]),
+    beta=one_of({beta for _, beta in MATRIX.references}),  # beta10.0 would be a second beta10
+    seed="0|[1-9][0-9]*",
+    figure=one_of(config["figures"]),
 
 
 localrules:
@@ -230,4 +237,4 @@ onsuccess:
     if Path(
         RESULTS, "summary.parquet"
     ).exists():  # not if only a part was asked for
-        shell("{sys.executable} {ROOT}/workflow/scripts/report.py {RESULTS}")
+        shell("{sys.executable:q} {ROOT:q}/workflow/scripts/report.py {RESULTS:q}")

@@ -55,7 +55,7 @@ def estimate(
         report(min(start + chunk, size), size, "")
     x, log_q, sign = (torch.cat(parts) for parts in zip(*draws, strict=True))
     energy = system.energy(x)
-    found = variational(energy.numpy(), log_q.numpy(), beta)
+    found = variational(energy.cpu().numpy(), log_q.cpu().numpy(), beta)
     found["minority_sign"] = proportion(minority_fraction(sign), size)
     verdict = _verdict(flow, found["minority_sign"].mean, size)
     return FlowEstimate(found, verdict, *(t.cpu().numpy() for t in (x, energy, log_q, sign)))

@@ -9,8 +9,11 @@ from scipy.special import expit
 from qdflow.stats import Estimate, iid_mean
 from qdflow.system import TRAPS, System
 
-logging.getLogger("pymbar").setLevel(logging.ERROR)  # at import it prints that JAX is missing
+_log = logging.getLogger("pymbar")
+_log.setLevel(logging.ERROR)  # at import it prints that JAX is missing
 from pymbar import bar  # noqa: E402
+
+_log.setLevel(logging.NOTSET)  # later warnings are worth reading
 
 Array = NDArray[np.float64]
 
@@ -36,7 +39,7 @@ def variational(energy: ArrayLike, log_q: ArrayLike, beta: float) -> dict[str, E
 
     Where q does not vanish at coincident electrons, the variance of 1/r diverges, but only as a
     logarithm: the mean over its sample error is still asymptotically normal (Gine, Goetze &
-    Mason, Ann. Probab. 25, 1514 (1997), theorem 3.3).
+    Mason, Ann. Probab. 25, 1514 (1997)).
     """
     energy, log_q = np.asarray(energy, float), np.asarray(log_q, float)
     return {"F": iid_mean(energy + log_q / beta), "E": iid_mean(energy), "S": iid_mean(-log_q)}
@@ -72,10 +75,17 @@ def _bar_influence(forward: Array, backward: Array) -> Array:
     """The BAR estimate of a difference, in kT, plus each draw's influence on it.
 
     forward, backward: works of one shape, which the result has too.
+
+    Raises:
+        ArithmeticError: a work is not finite, or the acceptance ratios could not be balanced.
     """
+    if not (np.isfinite(forward).all() and np.isfinite(backward).all()):
+        raise ArithmeticError("an energy along the ladder is not finite; raise the warm-up")
     difference = bar(
         forward.ravel(), backward.ravel(), compute_uncertainty=False, relative_tolerance=1e-11
     )["Delta_f"]
     up, down = expit(difference - forward), expit(-difference - backward)
+    if abs((up - down).mean()) > 1e-8:
+        raise ArithmeticError(f"BAR found no balance at {difference} kT; put the rungs closer")
     slope = (up * (1 - up) + down * (1 - down)).mean()
     return difference - (up - down) / slope

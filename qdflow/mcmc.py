@@ -84,7 +84,7 @@ def step(
     """Advance by ``draws`` times ``sweeps`` sweeps of single-electron moves and one exchange.
 
     The energies are summed afresh at every draw, so that no rounding error accumulates.
-    Source of the exchange: Hukushima & Nemoto, J. Phys. Soc. Jpn. 65, 1604 (1996), eq. 6-8.
+    Source of the exchange: Hukushima & Nemoto, J. Phys. Soc. Jpn. 65, 1604 (1996).
     """
     rungs = len(ladder.couplings)
     x = np.moveaxis(state.x, -1, 1).copy()  # the state passed in stays as it is

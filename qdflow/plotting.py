@@ -1,5 +1,6 @@
 """One style, and the axes that every figure shares."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
@@ -41,9 +41,13 @@ class Profile(NamedTuple):
     stderr: Array
 
 
+def style() -> AbstractContextManager[None]:
+    """The look of all figures, for as long as it is entered: draw and save inside it."""
+    return mpl.rc_context(STYLE)
+
+
 def figure(columns: int, title: str) -> tuple[Figure, list[Axes]]:
     """A row of square-ish axes under a title."""
-    mpl.rcParams.update(STYLE)
     layout = ConstrainedLayoutEngine(wspace=0.06)
     drawn = Figure(figsize=(6.1 * columns, 5.9), layout=layout)
     drawn.suptitle(title)
@@ -88,12 +92,18 @@ def radial_profile(x: Array, half: float, bins: int = 50) -> Profile:
     )
 
 
-def show_densities(axes: list[Axes], maps: list[Array], titles: list[str], half: float) -> None:
-    """Maps side by side on one colour scale, whose square root keeps faint rings visible."""
+def show_densities(
+    axes: list[Axes], samples: list[Array], F: list[Estimate], names: list[str]
+) -> float:
+    """Density maps side by side, each under its name and F; returns half their side.
+
+    They share one colour scale, whose square root keeps faint rings visible.
+    """
+    half = extent(*samples)
+    maps = [density_map(x, half) for x in samples]
     norm = PowerNorm(0.5, vmin=0, vmax=max(m.max() for m in maps))
-    image: AxesImage | None = None
-    for axis, density, title in zip(axes, maps, titles, strict=True):
-        image = axis.imshow(
+    images = [
+        axis.imshow(
             density,
             origin="lower",
             extent=(-half, half, -half, half),
@@ -101,12 +111,15 @@ def show_densities(axes: list[Axes], maps: list[Array], titles: list[str], half:
             cmap="magma",
             interpolation="nearest",
         )
-        axis.set(title=title, xlabel="x  [trap length]")
+        for axis, density in zip(axes, maps, strict=True)
+    ]
+    for axis, name, value in zip(axes, names, F, strict=True):
+        axis.set(title=f"{name}: F = {value}", xlabel="x  [trap length]")
         axis.spines[["top", "right"]].set_visible(True)
     axes[0].set_ylabel("y  [trap length]")
-    assert image is not None
-    bar = axes[0].figure.colorbar(image, ax=axes, location="right", shrink=0.8, pad=0.02)
+    bar = axes[0].figure.colorbar(images[0], ax=axes, location="right", shrink=0.8, pad=0.02)
     bar.set_label("electrons per unit area")
+    return half
 
 
 def show_training(

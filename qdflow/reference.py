@@ -16,7 +16,7 @@ from qdflow.system import TRAPS, System
 
 Array = NDArray[np.float64]
 
-R_HAT = 1.01  # Vehtari et al., Bayesian Analysis 16, 667 (2021), section 4.2
+R_HAT = 1.01  # Vehtari et al., Bayesian Analysis 16, 667 (2021)
 _IDENTITY_SIGMAS = 5.0  # beyond which an identity that holds for any n is called broken
 RUNGS = {  # columns of the table of rungs, and their units
     "coupling": "1",
@@ -82,7 +82,8 @@ class Chains(NamedTuple):
     """The draws of all ladders.
 
     Attributes:
-        trap_energy, pair_energy: (ladders, draws, rungs).
+        trap_energy: (ladders, draws) V at lambda = 1.
+        pair_energy: (ladders, draws, rungs) V_ee on every rung.
         centre2: (ladders, draws) squared distance of the centre of mass from the origin, at
             lambda = 1.
         frames: (ladders, frames, n, 2) configurations at lambda = 1, every `spacing` draws.
@@ -102,7 +103,7 @@ class Chains(NamedTuple):
     @property
     def energy(self) -> Array:
         """(ladders, draws) H at lambda = 1."""
-        return self.trap_energy[..., -1] + self.pair_energy[..., -1]
+        return self.trap_energy + self.pair_energy[..., -1]
 
 
 def reference(
@@ -174,7 +175,7 @@ def analysed(
     theorem) and, in the harmonic trap, n beta <X^2 + Y^2> - 1 of the centre of mass.
     """
     trap = TRAPS[system.trap]
-    V, V_ee = chains.trap_energy[..., -1], chains.pair_energy[..., -1]
+    V, V_ee = chains.trap_energy, chains.pair_energy[..., -1]
     ideal = ideal_free_energy(system, beta)
     F = ideal + ladder_free_energy(chains.pair_energy, ladder.couplings, beta)
     series = {
@@ -222,7 +223,7 @@ def refuse_stuck(energy: Array, accepted: Array) -> None:
 def _gathered(infos: list[mcmc.Info]) -> Chains:
     frames = np.stack([info.frames for info in infos])
     return Chains(
-        np.stack([info.trap_energy for info in infos]),
+        np.stack([info.trap_energy[:, -1] for info in infos]),
         np.stack([info.pair_energy for info in infos]),
         np.square(frames.mean(2)).sum(-1),
         frames,

@@ -65,7 +65,7 @@ def chain_mean(chains: ArrayLike) -> Estimate:
     """Mean over correlated Markov chains of one length.  chains (chains, draws).
 
     The error is the Monte Carlo standard error sd / sqrt(ESS), with the effective sample size
-    of Vehtari et al., Bayesian Analysis 16, 667 (2021), eq. 10-14: autocorrelations within the
+    of Vehtari et al., Bayesian Analysis 16, 667 (2021): autocorrelations within the
     chains, enlarged by what the chains disagree about.
 
     Raises:
@@ -84,7 +84,7 @@ def chain_mean(chains: ArrayLike) -> Estimate:
 def r_hat(chains: ArrayLike) -> float:
     """Rank-normalised split R-hat, 1 where the chains agree.  chains (chains, draws).
 
-    Source: Vehtari et al., Bayesian Analysis 16, 667 (2021), eq. 1-4 and section 4.
+    Source: Vehtari et al., Bayesian Analysis 16, 667 (2021).
     """
     values = _finite(chains, ndim=2)
     if values.std() <= 1e-14 * np.abs(values).max():

@@ -37,6 +37,7 @@ QUANTITIES = {  # and their units: energies are in the trap's, S in Boltzmann's 
     "centre_of_mass": "1",
     "minority_sign": "1",
 }
+CONVERGED = "converged"  # the verdict of a reference that reached its errors
 TOO_GOOD = 4.0  # standard errors below exact
 
 
@@ -73,12 +74,14 @@ def pick(frame: pd.DataFrame, quantity: str) -> Estimate:
 def judged(summary: pd.DataFrame) -> pd.DataFrame:
     """The table with ``failed`` as the verdict of every flow whose F is too good to be true.
 
+    A flow is judged against a converged reference only.
+
     The variational F of a density is an upper bound. One that lies `TOO_GOOD` standard errors
     below the reference's F belongs to a log_q that is no log-density.
     """
     table = summary.copy()
     for rows in _densities(summary):
-        gap = _above_exact(rows, summary)
+        gap = _above_exact(rows, summary.loc[summary["verdict"] == CONVERGED, :])
         if gap and (sigmas := -gap.sigmas_from(0)) > TOO_GOOD:
             verdict = f"failed: F is {sigmas:.0f} sigma below the exact F, so ln q is no density"
             table.loc[rows.index, "verdict"] = verdict
@@ -110,12 +113,13 @@ def _glance(rows: pd.DataFrame, summary: pd.DataFrame) -> dict[str, str]:
 
 
 def _above_exact(rows: pd.DataFrame, summary: pd.DataFrame) -> Estimate | None:
-    """F minus that of the reference; None for the reference itself."""
+    """F minus that of the reference; None without one, and for the reference itself."""
     first = rows.iloc[0]
-    if not first["cell"]:
-        return None
     same = (summary["system"] == first["system"]) & (summary["beta"] == first["beta"])
-    return pick(rows, "F").minus(pick(summary.loc[same & (summary["cell"] == ""), :], "F"))
+    reference = summary.loc[same & (summary["cell"] == ""), :]
+    if not first["cell"] or reference.empty:
+        return None
+    return pick(rows, "F").minus(pick(reference, "F"))
 
 
 def _densities(summary: pd.DataFrame) -> list[pd.DataFrame]:

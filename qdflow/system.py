@@ -1,7 +1,7 @@
 """The Hamiltonian H(x) = sum_i V(x_i) + sum_{i<j} 1/|x_i - x_j| of n electrons in two dimensions.
 
 Lengths, energies and temperatures are in the units in which the trap's strength and the
-electron's charge are 1 (Bedanov & Peeters, Phys. Rev. B 49, 2667 (1994), eq. 2).
+electron's charge are 1 (Bedanov & Peeters, Phys. Rev. B 49, 2667 (1994)).
 """
 
 from collections.abc import Callable

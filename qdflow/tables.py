@@ -5,6 +5,7 @@ configuration, seed, code, packages and device it came.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,9 @@ def write(
         "versions": provenance.versions(),
     }
     table = pa.Table.from_pydict({str(name): _column(values) for name, values in frame.items()})
-    table = table.replace_schema_metadata({_KEY: json.dumps(note, sort_keys=True).encode()})
+    table = table.replace_schema_metadata(
+        {_KEY: json.dumps(_strict(note), sort_keys=True).encode()}
+    )
     with atomic(Path(path)) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -74,7 +77,11 @@ def read(path: Path | str, rule: str, columns: Mapping[str, str] | None = None) 
     Raises:
         TableError: the file is truncated, is not one of ours, or lacks columns.
     """
-    table = _open(path, rule).read()
+    file = _open(path, rule)
+    try:
+        table = file.read()
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(_sentence(path, rule, f"is not whole ({error})")) from error
     missing = [name for name in columns or () if name not in table.column_names]
     if missing:
         raise TableError(_sentence(path, rule, f"lacks the columns {', '.join(missing)}"))
@@ -105,15 +112,24 @@ def _open(path: Path | str, rule: str) -> pq.ParquetFile:
         file = pq.ParquetFile(path)
     except FileNotFoundError:
         raise TableError(f"{path} does not exist; run rule {rule}, which makes it") from None
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise TableError(_sentence(path, rule, f"is not whole ({error})")) from error
     if _KEY not in (file.schema_arrow.metadata or {}):
         raise TableError(_sentence(path, rule, "was not written by qdflow"))
     return file
 
 
+def _strict(value: Any) -> Any:
+    """JSON has no infinity: such numbers become text."""
+    if isinstance(value, Mapping):
+        return {key: _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _sentence(path: Path | str, rule: str, fault: str) -> str:
-    return f"{path} {fault}; delete it and rerun rule {rule} (snakemake does, once it is gone)"
+    return f"{path} {fault}; delete it and rerun rule {rule}, which makes it"
 
 
 def _column(values: pd.Series) -> pa.Array:

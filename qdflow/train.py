@@ -64,7 +64,7 @@ def train(
     generator: torch.Generator,
     clip: float = math.inf,
     saved: Path | None = None,
-    save_seconds: float = 5.0,
+    save_seconds: float = 2.0,
     report: Callable[[int, int, str], None] = lambda _done, _total, _news: None,
 ) -> dict[str, list[float]]:
     """Minimise E_q[H + ln q / beta] over the parameters of ``flow``, in place, with Adam.
@@ -121,7 +121,7 @@ def _schedule(phases: Sequence[Phase], skip: int) -> Iterator[tuple[Phase, float
     steps = ((phase, k) for phase in phases for k in range(phase.steps))
     for index, (phase, k) in enumerate(steps):
         if index >= skip:
-            yield phase, phase.learning_rate * phase.decay ** (k / phase.steps)
+            yield phase, phase.learning_rate * phase.decay ** (k / max(phase.steps - 1, 1))
 
 
 def _step(

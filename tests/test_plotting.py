@@ -1,5 +1,6 @@
 import re
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -47,13 +48,15 @@ def test_extent_holds_nearly_all(rng):
 def test_the_same_figure_gives_the_same_bytes(kind, tmp_path, rng):
     F = 10 + np.exp(-np.arange(100.0))
     x = rng.normal(size=(500, 3, 2))
+    final, exact = Estimate(10.0, 0.01, 100), Estimate(9.0, 0.02, 100)
+    before = dict(mpl.rcParams)
     for name in "ab":
-        drawn, axes = plotting.figure(3, "title")
-        maps = [plotting.density_map(x, 3.0)] * 2
-        plotting.show_densities(axes[:2], maps, ["flow", "MC"], 3.0)
-        final, exact = Estimate(10.0, 0.01, 100), Estimate(9.0, 0.02, 100)
-        plotting.show_training(axes[2], np.arange(100), F, 0.1 * F, final, exact, 9.5)
-        plotting.save(drawn, tmp_path / f"{name}.{kind}")
+        with plotting.style():
+            drawn, axes = plotting.figure(3, "title")
+            plotting.show_densities(axes[:2], [x, x], [final, exact], ["flow", "MC"])
+            plotting.show_training(axes[2], np.arange(100), F, 0.1 * F, final, exact, 9.5)
+            plotting.save(drawn, tmp_path / f"{name}.{kind}")
+    assert dict(mpl.rcParams) == before
     content = (tmp_path / f"a.{kind}").read_bytes()
     assert content == (tmp_path / f"b.{kind}").read_bytes()
     assert not re.search(b"CreationDate|tIME", content)  # the two may fall in one second

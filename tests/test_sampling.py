@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -176,6 +177,60 @@ def test_planted_frozen_chain_is_named(rng):
         refuse_stuck(np.array(energies), np.array(accepted))
     keep = [0, 1, 3]
     refuse_stuck(np.array(energies)[keep], np.array(accepted)[keep])
+
+
+def test_the_reference_refuses_a_ladder_that_does_not_move(monkeypatch):
+    """One ladder of four is stuck: the job ends, instead of averaging over it."""
+    real, ladders = mcmc.step, []
+
+    def stuck(system, state, rungs, draws, sweeps, generator):
+        if generator not in ladders:
+            ladders.append(generator)
+        after, info = real(system, state, rungs, draws, sweeps, generator)
+        if ladders.index(generator) != 2:  # 0 is the pilot's
+            return after, info
+        still = np.ones((draws, 1))
+        return state, info._replace(
+            trap_energy=still * state.trap_energy,
+            pair_energy=still * state.pair_energy,
+            accepted=0 * info.accepted,
+        )
+
+    monkeypatch.setattr(mcmc, "step", stuck)
+    with pytest.raises(FrozenChainError, match="chain 1 is frozen"):
+        reference(System(3), 5.0, QUICK._replace(max_draws=1500), seed=1)
+
+
+def test_broken_identities_are_in_the_verdict(monkeypatch):
+    """A sampler at another temperature converges to the wrong density, and is found out."""
+    real = mcmc.step
+
+    def warmer(system, state, rungs, *rest):
+        return real(system, state, rungs._replace(beta=0.8 * rungs.beta), *rest)
+
+    monkeypatch.setattr(mcmc, "step", warmer)
+    verdict = reference(System(3), 5.0, QUICK._replace(max_draws=3000), seed=1).verdict
+    assert re.search(r"virial is .*, which should be 0", verdict)
+    assert re.search(r"centre_of_mass is .*, which should be 0", verdict)
+
+
+def test_compiled_energies_that_differ_from_h_stop_the_job(monkeypatch):
+    monkeypatch.setitem(TRAPS, "harmonic", TRAPS["harmonic"]._replace(potential=_shallow))
+    right = System.trap_energy
+    monkeypatch.setattr(System, "trap_energy", lambda self, x: 2 * right(self, x))
+    with pytest.raises(RuntimeError, match="the compiled energies .* differ from H"):
+        reference(System(2), 5.0, QUICK._replace(max_draws=1000), seed=1)
+
+
+def _shallow(x, y):
+    return 0.9 * (x * x + y * y)
+
+
+def test_works_that_are_not_finite_are_refused(rng):
+    works = rng.normal(size=(2, 100, 2))
+    works[1, 5, 0] = np.inf
+    with pytest.raises(ArithmeticError, match="along the ladder is not finite"):
+        free_energy.ladder_free_energy(works, np.array([0.0, 1.0]), 1.0)
 
 
 def test_a_chain_that_moves_in_the_wrong_place_is_named(rng):

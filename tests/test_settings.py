@@ -16,7 +16,9 @@ def load(name):
 @pytest.fixture
 def config():
     """What snakemake hands over, and its defaults as `validate` injects them."""
-    return {"references": []} | load("smoke.yaml")
+    config = {"references": []} | load("smoke.yaml")
+    config["reference"]["draws"] = 2000
+    return config
 
 
 def completed(config):
@@ -39,8 +41,18 @@ def test_the_configurations_are_valid(name):
     [
         ("systems.dot-3.n", 0, "systems.dot-3.n is 0; it must be at least 1"),
         ("systems.dot-3.n", -2, "systems.dot-3.n is -2; it must be at least 1"),
+        ("systems.dot-3.n", 3.0, "n is 3.0; it must be of type integer; write 3"),
+        ("systems.dot-3.n", True, "n is True; it must be of type integer"),
+        ("systems.dot-3.n", "1e1", "n is '1e1'; it must be of type integer; write 10"),
+        ("cells.talk-hot.seeds", [0.0], "seeds[0] is 0.0; it must be of type integer; write 0"),
+        ("cells.talk-hot.seeds", [10**30], "must be at most 9223372036854775807"),
+        ("cells.talk-hot.beta", 10**400, "it must be a finite number"),
+        ("cells.talk-hot.beta", "1e400", "an inverse temperature is a number above 0"),
+        ("reference.max_draws", 100, "reference.max_draws is 100, below reference.draws, which"),
+        ("results", "a{b}", "results is 'a{b}', no path to use"),
+        ("results", "/", "results is '/', no path to use"),
         ("systems.dot-3.n", 2.5, "n is 2.5; it must be of type integer"),
-        ("systems.dot-3.n", "20", "is '20'; it must be of type integer (take the quotes off 20)"),
+        ("systems.dot-3.n", "20", "is '20'; it must be of type integer; write 20"),
         (
             "systems.dot-3.trap",
             "harmonc",
@@ -52,7 +64,7 @@ def test_the_configurations_are_valid(name):
             {},
             "the configuration has the unknown key 'systemz' (did you mean 'systems'?)",
         ),
-        ("systems.a/b", {"n": 2}, "'a/b' in systems cannot be part of a path"),
+        ("systems.a/b", {"n": 2}, "systems is 'a/b', no path to use"),
         ("systems", {}, "systems is empty"),
         (
             "cells.talk-hot.system",
@@ -77,7 +89,7 @@ def test_the_configurations_are_valid(name):
         ("trainings.hot.phases", [], "trainings.hot.phases is empty"),
         ("trainings.hot.clip", 0, "trainings.hot.clip is 0; it must be above 0"),
         ("trainings.hot.precision", "float16", "is 'float16'; choose from float32, float64"),
-        ("trainings.hot.clip", "1e2", "(YAML takes 1e2 for text; write 1.0e2)"),
+        ("trainings.hot.clip", "1e2", "must be of type number; write 100.0, as YAML"),
         ("reference.stderr_F", float("nan"), "reference.stderr_F is nan; it must be a finite"),
         ("reference.ladders", 1, "reference.ladders is 1; it must be at least 2"),
         ("estimate.samples", 1, "estimate.samples is 1; it must be at least 100"),
@@ -86,7 +98,7 @@ def test_the_configurations_are_valid(name):
         ("figures.hot-wide.seed", 7, "figures.hot-wide.seed is 7, which is not in cells"),
         ("references", [{"system": "x", "beta": 1}], "references[0].system is 'x', which is not"),
         ("references", [{"system": "dot-3"}], "references[0] lacks 'beta'; add it"),
-        ("results", "", "results is empty"),
+        ("results", "", "results is '', no path to use"),
     ],
 )
 def test_refusals_are_one_sentence(config, path, value, sentence):

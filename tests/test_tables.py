@@ -53,6 +53,18 @@ def test_a_truncated_file_is_named_with_its_rule(tmp_path, size):
         tables.read(path, "train")
 
 
+def test_damage_in_the_middle_is_named(tmp_path, rng):
+    path = tmp_path / "s.parquet"
+    samples = tables.configurations(rng.normal(size=(5000, 3, 2)), energy=rng.normal(size=5000))
+    tables.write(samples, path, tables.SAMPLES, config={})
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 3
+    content[middle : middle + 4000] = bytes(4000)
+    path.write_bytes(content)
+    with pytest.raises(tables.TableError, match=r"s\.parquet is not whole .* rerun rule reference"):
+        tables.read(path, "reference")
+
+
 def test_other_faults_are_sentences_too(tmp_path):
     path = tmp_path / "x.parquet"
     with pytest.raises(tables.TableError, match="does not exist; run rule estimate"):
@@ -99,12 +111,14 @@ def test_rows_of_the_long_table(tmp_path):
 
 
 def test_metadata_is_json_that_any_reader_understands(tmp_path):
-    tables.write(FRAME, tmp_path / "x.parquet", UNITS, config={"beta": 1})
+    config = {"beta": 1, "clip": float("inf")}
+    tables.write(FRAME, tmp_path / "x.parquet", UNITS, config=config)
     raw = pq.read_schema(tmp_path / "x.parquet").metadata[b"qdflow"]
-    assert json.loads(raw)["config"] == {"beta": 1}
+    assert json.loads(raw)["config"] == {"beta": 1, "clip": "inf"}
+    assert b"Infinity" not in raw
 
 
-def _summary(*cells):
+def _summary(*cells, verdict=summary.CONVERGED):
     common = {"system": "dot", "n": 2, "trap": "harmonic", "beta": 10.0, "symmetry": "none"}
     return pd.concat(
         [
@@ -115,7 +129,7 @@ def _summary(*cells):
                 architecture="mlp" if cell else "reference",
                 objective="reverse" if cell else "",
                 seed=0,
-                verdict="fine",
+                verdict="fine" if cell else verdict,
                 **common,
             )
             for cell, F, error in cells
@@ -127,8 +141,14 @@ def _summary(*cells):
 def test_a_flow_better_than_exact_has_failed():
     table = _summary(("", 5.0, 0.03), ("good", 4.9, 0.04), ("folded", 4.7, 0.04))
     verdicts = summary.judged(table).groupby("cell")["verdict"].unique()
-    assert verdicts["good"] == verdicts[""] == ["fine"]
+    assert verdicts["good"] == ["fine"]
+    assert verdicts[""] == ["converged"]
     assert verdicts["folded"] == ["failed: F is 6 sigma below the exact F, so ln q is no density"]
+
+
+def test_a_reference_that_did_not_converge_judges_nobody():
+    table = _summary(("", 5.0, 0.03), ("any", 4.0, 0.04), verdict="not converged in 9 draws")
+    assert set(summary.judged(table)["verdict"]) == {"fine", "not converged in 9 draws"}
 
 
 def test_the_overview_has_a_row_for_every_density():

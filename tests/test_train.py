@@ -49,7 +49,7 @@ def test_history_says_what_happened():
     assert history["step"] == list(range(1, 61))
     assert history["learning_rate"][:30] == [0.02] * 30
     assert history["learning_rate"][30] == 0.01
-    assert history["learning_rate"][59] == pytest.approx(0.01 * 0.1 ** (29 / 30))
+    assert history["learning_rate"][59] == pytest.approx(0.001)
     F, E, S = (np.array(history[k]) for k in "FES")
     np.testing.assert_allclose(F, E - S / 5.0)
     assert F[-1] < F[0]
@@ -111,7 +111,7 @@ def test_kill_minus_nine_loses_nothing(tmp_path):
     """)
 
     def start(saved, model):
-        command = [sys.executable, "-c", program, tmp_path / saved, tmp_path / model, "3000"]
+        command = [sys.executable, "-c", program, tmp_path / saved, tmp_path / model, "5000"]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     victim = start("saved.pt", "killed.pt")
@@ -145,10 +145,18 @@ class Poisoned(Flow):
 def test_a_step_that_is_not_finite_changes_nothing():
     flow = Poisoned(bad={2, 3})
     generator = torch.Generator().manual_seed(0)
-    history = train(flow, System(1), 1.0, [Phase(5, 16, 0.1)], generator)
+    shifts = []
+    history = train(
+        flow,
+        System(1),
+        1.0,
+        [Phase(5, 16, 0.1)],
+        generator,
+        report=lambda *_: shifts.append(flow.shift.tolist()),
+    )
     assert history["skipped"] == [0, 1, 1, 0, 0]
-    assert flow.shift.isfinite().all()
-    assert flow.shift.abs().sum() > 0
+    assert shifts[0] == shifts[1] == shifts[2]  # not even the momentum of the first step moves it
+    assert len({tuple(shift) for shift in shifts}) == 3
 
 
 def test_training_that_stays_not_finite_is_given_up():

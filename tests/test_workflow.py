@@ -274,7 +274,7 @@ def test_a_training_killed_in_the_middle_goes_on(source, tmp_path):
     shutil.copytree(source, clone)
     config = yaml.safe_load((clone / "config/smoke.yaml").read_text())
     config["trainings"]["cold"]["phases"] = [
-        {"steps": 9000, "batch": 128, "learning_rate": 0.01, "decay": 0.1}
+        {"steps": 12000, "batch": 128, "learning_rate": 0.01, "decay": 0.1}
     ]
     (clone / "long.yaml").write_text(yaml.safe_dump(config))
     model = f"results/smoke/{COLD}/model.pt"

@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator, ValidationError, validators
 from jsonschema.exceptions import best_match
 
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
+
+
+# To JSON schema 3.0 is an integer; to range() and to a path it is not.
+_Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, x: type(x) is int),
+)
 
 
 class ConfigError(ValueError):
@@ -47,12 +54,18 @@ def check(config: Mapping[str, Any]) -> None:
         ConfigError: one sentence with the key, its value and the remedy.
     """
     _refuse_unquoted_names(config)
-    errors = Draft202012Validator(yaml.safe_load(SCHEMA.read_text())).iter_errors(dict(config))
+    errors = _Validator(yaml.safe_load(SCHEMA.read_text())).iter_errors(dict(config))
     if error := best_match(errors):
         raise ConfigError(_sentence(error))
     for key, value in _numbers(config):
-        if not math.isfinite(value) and not (key.endswith(".clip") and value > 0):
+        if not math.isfinite(_number(value)) and not (key.endswith(".clip") and value > 0):
             raise ConfigError(f"{key} is {value}; it must be a finite number")
+    budget = config.get("reference", {})
+    if budget.get("max_draws", math.inf) < budget.get("draws", 0):
+        raise ConfigError(
+            f"reference.max_draws is {budget['max_draws']}, below reference.draws, which is"
+            f" {budget['draws']}; raise the one or lower the other"
+        )
 
 
 def matrix(config: Mapping[str, Any]) -> Matrix:
@@ -82,10 +95,7 @@ def canonical_beta(value: float | str, key: str = "beta") -> str:
     Raises:
         ConfigError: not a positive finite number.
     """
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except ValueError:
-        number = math.nan
+    number = _number(value)
     if not (math.isfinite(number) and number > 0):
         raise ConfigError(f"{key} is {value!r}; an inverse temperature is a number above 0")
     return f"{number:.12g}"
@@ -173,8 +183,16 @@ def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _numbers(inner, f"{key}[{index}]")
-    elif isinstance(value, int | float):
+    elif isinstance(value, int | float) and not isinstance(value, bool):
         yield key, value
+
+
+def _number(value: Any) -> float:
+    """The value as a float; NaN if it is a truth value, too large, or no number."""
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def _sentence(error: ValidationError) -> str:
@@ -193,7 +211,7 @@ def _sentence(error: ValidationError) -> str:
             missing = ", ".join(repr(name) for name in rule if name not in value)
             return f"{key} lacks {missing}; add it"
         case "type":
-            return f"{key} is {value!r}; it must be of type {_types(rule)}{_yaml_trap(value)}"
+            return f"{key} is {value!r}; it must be of type {_types(rule)}{_meant(value, rule)}"
         case "minimum":
             return f"{key} is {value!r}; it must be at least {rule}"
         case "maximum":
@@ -204,9 +222,7 @@ def _sentence(error: ValidationError) -> str:
             choices = ", ".join(map(str, rule))
             return f"{key} is {value!r}; choose from {choices}{_hint(value, rule)}"
         case "pattern":
-            return (
-                f"{value!r} in {key} cannot be part of a path; use letters, digits, '.', '_', '-'"
-            )
+            return f"{key} is {value!r}, no path to use; take letters, digits, '.', '_', '-'"
         case "minItems" | "minProperties" | "minLength":
             return f"{key} is empty; it needs at least {rule} entry"
         case "uniqueItems":
@@ -218,11 +234,11 @@ def _types(rule: str | list[str]) -> str:
     return " or ".join([rule] if isinstance(rule, str) else rule)
 
 
-def _yaml_trap(value: Any) -> str:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return ""
-    if isinstance(value, str) and "e" in value.lower() and "." not in value:
-        return f" (YAML takes {value} for text; write {value.lower().replace('e', '.0e')})"
-    return f" (take the quotes off {number:g})" if isinstance(value, str) else ""
+def _meant(value: Any, rule: str | list[str]) -> str:
+    """How to write the number that was meant: YAML takes "20" and 1e4 for text."""
+    number = _number(value)
+    if rule == "integer" and number.is_integer():
+        return f"; write {int(number)}"
+    if rule == "number" and math.isfinite(number):
+        return f"; write {number!r}, as YAML takes this for text"
+    return ""

@@ -25,7 +25,7 @@ class Flow(nn.Module):
 
     Attributes:
         claim: why log_q is a log-density by construction; empty where only a search can tell.
-        symmetry: what q has exactly (`none`, `permutation`, ...).
+        symmetry: what q has exactly (`none`, `permutation`, ...), for the tables.
     """
 
     claim: str = ""

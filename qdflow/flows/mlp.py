@@ -100,12 +100,13 @@ class MLP(Flow):
     def log_prob(self, x: Tensor) -> Tensor:
         """ln q(x) by a numerical inverse.  x (size, n, 2) -> (size,).  Slow: ~1 ms a row.
 
-        One preimage is found. Where the map folds there are others, and ln q is larger.
+        One preimage is found. Where the map folds there are others, and ln q is larger. The
+        result is differentiable in x and in the parameters.
 
         Raises:
             InverseError: a row has no preimage, or Newton's method did not find it.
         """
-        target = x.detach().flatten(1)
+        target = x.flatten(1)
         with torch.no_grad():
             tolerance = math.sqrt(torch.finfo(x.dtype).eps) * 1e-2
             z, solved = newton(self.mapping, target, self._start(target), tolerance)
@@ -114,6 +115,10 @@ class MLP(Flow):
                 f"no preimage found for {int((~solved).sum())} of {len(x)} configurations; a"
                 " labelled flow covers one relabelling of each: sort the electrons its way first"
             )
+        # One more Newton step, whose derivative is that of the inverse: d z = J^-1 (d x - d f).
+        image, jacobian = self.mapping(z)
+        step = torch.linalg.solve(jacobian.detach(), (image - target).unsqueeze(-1))
+        z = z - step.squeeze(-1)
         _, jacobian = self.mapping(z)
         ladj = torch.linalg.slogdet(jacobian).logabsdet
         return self.base.log_prob(z.unflatten(1, (-1, 2))) - ladj

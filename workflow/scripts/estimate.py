@@ -27,11 +27,14 @@ with progress(label, Path(snakemake.log[0])) as report:
         flow, system, model["beta"], budget["samples"], generator, budget["chunk"], report
     )
 
+columns = dict(job["columns"])
+if columns["symmetry"] == "none":  # nothing was done to the density: what it has by itself
+    columns["symmetry"] = flow.symmetry
 estimates = rows(
     result.estimates,
     dict.fromkeys(result.estimates, "variational"),
     verdict=result.verdict,
-    **job["columns"],
+    **columns,
 )
 keep = slice(budget["keep"])
 samples = tables.configurations(

@@ -26,7 +26,7 @@ columns = {
     "architecture": "reference",
     "symmetry": "exact",
     "objective": "",
-    "seed": 0,
+    "seed": job["config_seed"],
     "verdict": result.verdict,
 }
 methods = dict.fromkeys(result.estimates, "metropolis") | {"F": "ladder", "S": "ladder"}

@@ -11,8 +11,8 @@ from qdflow.system import System
 from qdflow.train import HISTORY, Phase, train
 
 job = snakemake.params.job
-torch.set_num_threads(snakemake.threads)
 training = job["training"]
+torch.set_num_threads(training["threads"])  # not snakemake's, which --cores can lower: bits differ
 phases = [Phase(**phase) for phase in training["phases"]]
 system = System(**job["system"])
 generator = torch.Generator().manual_seed(job["seed"])
