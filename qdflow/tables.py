@@ -59,9 +59,8 @@ def write(
         "versions": provenance.versions(),
     }
     table = pa.Table.from_pydict({str(name): _column(values) for name, values in frame.items()})
-    table = table.replace_schema_metadata(
-        {_KEY: json.dumps(_strict(note), sort_keys=True).encode()}
-    )
+    text = json.dumps(_strict(note), sort_keys=True)
+    table = table.replace_schema_metadata({_KEY: text.encode()})
     with atomic(Path(path)) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

@@ -218,7 +218,7 @@ def test_compiled_energies_that_differ_from_h_stop_the_job(monkeypatch):
     monkeypatch.setitem(TRAPS, "harmonic", TRAPS["harmonic"]._replace(potential=_shallow))
     right = System.trap_energy
     monkeypatch.setattr(System, "trap_energy", lambda self, x: 2 * right(self, x))
-    with pytest.raises(RuntimeError, match="the compiled energies .* differ from H"):
+    with pytest.raises(RuntimeError, match=r"the compiled energies .* differ from H"):
         reference(System(2), 5.0, QUICK._replace(max_draws=1000), seed=1)
 
 
