@@ -31,12 +31,10 @@ RESULTS = config["results"].rstrip("/")
 REFERENCE = f"{RESULTS}/reference/{{system}}/beta{{beta}}"
 FLOW = f"{RESULTS}/flows/{{cell}}/beta{{beta}}/seed{{seed}}"
 ESTIMATES = [
-    f"{REFERENCE}/estimates.parquet".format(system=s, beta=b)
-    for s, b in MATRIX.references
+    f"{REFERENCE}/estimates.parquet".format(system=s, beta=b) for s, b in MATRIX.references
 ]
 ESTIMATES += [
-    f"{FLOW}/estimates.parquet".format(cell=c.name, beta=c.beta, seed=c.seed)
-    for c in MATRIX.cells
+    f"{FLOW}/estimates.parquet".format(cell=c.name, beta=c.beta, seed=c.seed) for c in MATRIX.cells
 ]
 
 
@@ -50,29 +48,22 @@ def code(script, *more):
 
 
 def flow_file(cell):
+    """Imported by a computed name, hence invisible to the hash unless it is named."""
     architecture = config["architectures"][config["cells"][cell]["architecture"]]
-    return (
-        ROOT / f"qdflow/flows/{architecture['flow']}.py"
-    )  # imported by name: invisible to the hash
+    return ROOT / f"qdflow/flows/{architecture['flow']}.py"
 
 
 def cell_columns(cell, beta, seed):
     spec = config["cells"][cell]
-    columns = dict(
-        config["systems"][spec["system"]], beta=float(beta), cell=cell, seed=int(seed)
-    )
-    return columns | {
-        k: spec[k] for k in ("system", "architecture", "symmetry", "objective")
-    }
+    columns = dict(config["systems"][spec["system"]], beta=float(beta), cell=cell, seed=int(seed))
+    return columns | {k: spec[k] for k in ("system", "architecture", "symmetry", "objective")}
 
 
 def reference_job(wc):
     budget = dict(config["reference"])
     config_seed = budget.pop("seed")
     system = config["systems"][wc.system]
-    seed = settings.seed_of(
-        "reference", system["n"], system["trap"], wc.beta, config_seed
-    )
+    seed = settings.seed_of("reference", system["n"], system["trap"], wc.beta, config_seed)
     return dict(
         name=wc.system,
         system=system,
@@ -111,24 +102,16 @@ def estimate_job(wc):
 def figure_inputs(name):
     """Of every figure: its cell's tables and those of its system's reference."""
     cell = MATRIX.figures[name]
-    reference = REFERENCE.format(
-        system=config["cells"][cell.name]["system"], beta=cell.beta
-    )
+    reference = REFERENCE.format(system=config["cells"][cell.name]["system"], beta=cell.beta)
     flow = FLOW.format(cell=cell.name, beta=cell.beta, seed=cell.seed)
-    tables = {
-        f"flow_{t}": f"{flow}/{t}.parquet" for t in ("samples", "history", "estimates")
-    }
-    return tables | {
-        f"mc_{t}": f"{reference}/{t}.parquet" for t in ("samples", "estimates")
-    }
+    tables = {f"flow_{t}": f"{flow}/{t}.parquet" for t in ("samples", "history", "estimates")}
+    return tables | {f"mc_{t}": f"{reference}/{t}.parquet" for t in ("samples", "estimates")}
 
 
 def figure_job(wc):
     spec = config["figures"][wc.figure]
     kind = spec["kind"]
-    return dict(
-        kind=kind, title=spec.get("title", wc.figure), code=code(f"figure_{kind}")
-    )
+    return dict(kind=kind, title=spec.get("title", wc.figure), code=code(f"figure_{kind}"))
 
 
 wildcard_constraints:
@@ -234,7 +217,5 @@ rule figure:
 
 
 onsuccess:
-    if Path(
-        RESULTS, "summary.parquet"
-    ).exists():  # not if only a part was asked for
+    if Path(RESULTS, "summary.parquet").exists():  # not if only a part was asked for
         shell("{sys.executable:q} {ROOT:q}/workflow/scripts/report.py {RESULTS:q}")

@@ -43,9 +43,8 @@ def respaced(ladder: Ladder, pair_energy: Array, distance: float) -> Array:
 
     pair_energy (rungs,) -> (new rungs,). The first and the last coupling stay.
     """
-    fall = np.maximum.accumulate(pair_energy[::-1])[
-        ::-1
-    ]  # <V_ee> falls along lambda; noise does not
+    # <V_ee> falls along lambda, its noise does not
+    fall = np.maximum.accumulate(pair_energy[::-1])[::-1]
     steps = np.sqrt(ladder.beta * np.diff(ladder.couplings) * -np.diff(fall))
     length = np.concatenate([[0.0], np.cumsum(np.maximum(steps, 1e-3))])
     rungs = max(int(np.ceil(length[-1] / distance)), 1) + 1

@@ -215,7 +215,11 @@ def test_another_spelling_of_beta_is_the_same_cell(clone):
 
 
 def test_a_figures_script_and_title_redraw_that_figure(clone):
-    edit(clone / "workflow/scripts/figure_final_result.py", "math.lgamma(n + 1)", "math.lgamma(n)")
+    edit(
+        clone / "workflow/scripts/figure_final_result.py",
+        "math.lgamma(shown.n + 1)",
+        "math.lgamma(shown.n)",
+    )
     assert planned(clone) == {("figure", "figures/final-result.pdf")}
     edit(clone / "config/smoke.yaml", "[6, 16, 16, 6] at", "Wide: [6, 16, 16, 6] at")
     assert planned(clone) == {

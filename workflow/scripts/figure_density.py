@@ -1,22 +1,16 @@
 """The talk's slides of one flow against Monte Carlo: density maps and radial profiles."""
 
-from qdflow import plotting, tables
-from qdflow.summary import COLUMNS, CONVERGED, pick
+from qdflow import plotting
+from qdflow.comparison import read_comparison
 
-inputs = snakemake.input
-flow = tables.read(inputs.flow_estimates, "estimate", COLUMNS)
-mc = tables.read(inputs.mc_estimates, "reference", COLUMNS)
-samples = [
-    tables.positions(tables.read(inputs.flow_samples, "estimate", tables.SAMPLES)),
-    tables.positions(tables.read(inputs.mc_samples, "reference", tables.SAMPLES)),
-]
-F, exact = pick(flow, "F"), pick(mc, "F")
-converged = mc["verdict"].iloc[0] == CONVERGED
-names = ["flow", "Monte Carlo" if converged else "Monte Carlo (not converged)"]
+inputs = dict(snakemake.input.items())
+del inputs["flow_history"]
+shown = read_comparison(**inputs)
 
 with plotting.style():
     figure, axes = plotting.figure(3, snakemake.params.job["title"])
-    half = plotting.show_densities(axes[:2], samples, [F, exact], names)
-    plotting.show_profiles(axes[2], *(plotting.radial_profile(x, half) for x in samples))
+    half = plotting.show_densities(axes[:2], shown.samples, shown.F, shown.names)
+    profiles = [plotting.radial_profile(x, half) for x in shown.samples]
+    plotting.show_profiles(axes[2], *profiles)
     for path in (snakemake.output.pdf, snakemake.output.png):
         plotting.save(figure, path)

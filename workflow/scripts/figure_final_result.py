@@ -3,24 +3,18 @@
 import math
 
 from qdflow import plotting, tables
-from qdflow.summary import COLUMNS, CONVERGED, pick
+from qdflow.comparison import read_comparison
 
-inputs = snakemake.input
-flow = tables.read(inputs.flow_estimates, "estimate", COLUMNS)
-mc = tables.read(inputs.mc_estimates, "reference", COLUMNS)
-samples = [
-    tables.positions(tables.read(inputs.flow_samples, "estimate", tables.SAMPLES)),
-    tables.positions(tables.read(inputs.mc_samples, "reference", tables.SAMPLES)),
-]
-F, exact = pick(flow, "F"), pick(mc, "F")
-converged = mc["verdict"].iloc[0] == CONVERGED
-names = ["flow", "Monte Carlo" if converged else "Monte Carlo (not converged)"]
-history = tables.read(inputs.flow_history, "train")
-n, beta = int(flow["n"].iloc[0]), float(flow["beta"].iloc[0])
+inputs = dict(snakemake.input.items())
+history = tables.read(
+    inputs.pop("flow_history"), "train", {"step": "1", "F": "energy", "F_stderr": "energy"}
+)
+shown = read_comparison(**inputs)
+F, exact = shown.F
 
 with plotting.style():
     figure, axes = plotting.figure(3, snakemake.params.job["title"])
-    plotting.show_densities(axes[:2], samples, [F, exact], names)
+    plotting.show_densities(axes[:2], shown.samples, shown.F, shown.names)
     plotting.show_training(
         axes[2],
         history["step"].to_numpy(),
@@ -28,7 +22,7 @@ with plotting.style():
         history["F_stderr"].to_numpy(),
         F,
         exact,
-        exact.mean + math.lgamma(n + 1) / beta,
+        exact.mean + math.lgamma(shown.n + 1) / shown.beta,
     )
     for path in (snakemake.output.pdf, snakemake.output.png):
         plotting.save(figure, path)
