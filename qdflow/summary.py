@@ -106,7 +106,7 @@ def _glance(rows: pd.DataFrame, summary: pd.DataFrame) -> dict[str, str]:
         "seed": str(first["seed"]) if first["cell"] else "",
         "F": str(pick(rows, "F")),
         "above exact": str(_above_exact(rows, summary) or ""),
-        "<E>": str(pick(rows, "E")),
+        "⟨E⟩": str(pick(rows, "E")),
         "S": str(pick(rows, "S")),
         "verdict": first["verdict"],
     }
