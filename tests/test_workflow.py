@@ -238,6 +238,22 @@ def test_drawing_and_summing_up_again_gives_the_same_bytes(clone):
     assert {path.name: path.read_bytes() for path in made} == before
 
 
+def test_the_readme_takes_up_the_numbers_again_and_again(clone):
+    """As `make docs` does; a table that is there already is replaced."""
+    for title in ("one", "two"):
+        edit(clone / "README.md", "| system |", f"| {title} | system |")
+        run = [sys.executable, "workflow/scripts/readme.py", "results/smoke"]
+        environment = os.environ | {"PYTHONPATH": str(clone)}
+        subprocess.run(run, cwd=clone, env=environment, check=True)
+    text = (clone / "README.md").read_text()
+    assert text.count("| dot-3 | 10 | mlp-8-8 | reverse | 0 |") == 1
+    assert text.count("| system |") == 1
+    assert "| one |" not in text
+    assert "| two |" not in text
+    figure = clone / "results/smoke/figures/final-result.png"
+    assert (clone / "docs/final-result.png").read_bytes() == figure.read_bytes()
+
+
 def test_a_broken_table_is_named_with_its_remedy(clone):
     broken = clone / "results/smoke" / COLD / "estimates.parquet"
     os.truncate(broken, 100)
