@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdflow import tables
-from qdflow.stats import Estimate
-from qdflow.summary import COLUMNS, CONVERGED, pick
+from qdflow.stats import CONVERGED, Estimate
+from qdflow.summary import COLUMNS, pick
 
 
 class Comparison(NamedTuple):

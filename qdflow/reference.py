@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qdflow import ladder as ladders
 from qdflow import mcmc
 from qdflow.free_energy import ideal_free_energy, ladder_free_energy
-from qdflow.stats import Estimate, chain_mean, r_hat
+from qdflow.stats import CONVERGED, Estimate, chain_mean, r_hat
 from qdflow.system import TRAPS, System
 
 Array = NDArray[np.float64]
@@ -66,7 +66,7 @@ class Reference(NamedTuple):
         estimates: by quantity; F, E, V, V_ee, S, and the identities `virial` and
             `centre_of_mass`, whose exact value is 0.
         r_hat: by quantity.
-        verdict: "converged", or a sentence that says what was not reached.
+        verdict: `CONVERGED`, or a sentence that says what was not reached.
         rungs: by column, one entry for each rung of the ladder.
         x: (configurations, n, 2) decorrelated samples of p.
     """
@@ -99,6 +99,11 @@ class Chains(NamedTuple):
     spacing: int
     accepted: Array
     swapped: Array
+
+    @property
+    def draws(self) -> int:
+        """Of each ladder."""
+        return self.trap_energy.shape[1]
 
     @property
     def energy(self) -> Array:
@@ -150,16 +155,16 @@ def reference(
     chains = extended(None, budget.draws)
     while True:
         estimates, hats = analysed(system, beta, ladder, chains)
-        draws = chains.energy.shape[1]
+        draws = chains.draws
         verdict, factor = _judged(estimates, hats, beta, budget, draws)
         wanted = min(max(int(draws * factor), draws), budget.max_draws)
         news = f"F = {estimates['F']}, <E> = {estimates['E']}, R-hat {hats['E']:.3f}"
         report(draws, wanted, news)
         if not factor:
             break
-        while (draws := chains.energy.shape[1]) < wanted:  # in pieces, so that progress shows
+        while (draws := chains.draws) < wanted:  # in pieces, so that progress shows
             chains = extended(chains, min(wanted - draws, max(budget.draws, wanted // 20)))
-            report(chains.energy.shape[1], wanted, "")
+            report(chains.draws, wanted, "")
     refuse_stuck(chains.energy, chains.accepted[:, -1])
     x = _decorrelated(chains, estimates["E"].ess, budget.keep)
     _check_energies(system, states)
@@ -235,7 +240,7 @@ def _gathered(infos: list[mcmc.Info]) -> Chains:
 
 def _joined(old: Chains, new: Chains) -> Chains:
     """``new``, whose frames are at every draw, behind ``old``."""
-    share = new.energy.shape[1] / (old.energy.shape[1] + new.energy.shape[1])
+    share = new.draws / (old.draws + new.draws)
     return Chains(
         np.concatenate([old.trap_energy, new.trap_energy], axis=1),
         np.concatenate([old.pair_energy, new.pair_energy], axis=1),
@@ -257,7 +262,7 @@ def _thinned(chains: Chains, most: int) -> Chains:
 def _decorrelated(chains: Chains, ess: float, keep: int) -> Array:
     """At most ``keep`` frames, apart by the autocorrelation time of H or more."""
     ladders, frames, *shape = chains.frames.shape
-    apart = max(chains.energy.size / ess / chains.spacing, ladders * frames / keep)
+    apart = max(chains.trap_energy.size / ess / chains.spacing, ladders * frames / keep)
     return chains.frames[:, :: int(np.ceil(apart))].reshape(-1, *shape)
 
 
@@ -285,7 +290,7 @@ def _judged(
         if q in estimates and abs(estimates[q].sigmas_from(0)) > _IDENTITY_SIGMAS
     ]
     if not missed:
-        return "converged", 0.0
+        return CONVERGED, 0.0
     if draws >= budget.max_draws:
         return f"not converged in {draws} draws: " + "; ".join(missed), 0.0
     return "", float(np.clip(1.15 * excess, 1.25, 4.0))
@@ -300,16 +305,15 @@ def _check_energies(system: System, states: list[mcmc.State]) -> None:
 
 
 def _rungs(ladder: mcmc.Ladder, chains: Chains) -> dict[str, Array]:
-    by_rung = [chain_mean(chains.pair_energy[..., k]) for k in range(len(ladder.couplings))]
+    by_rung = [chains.pair_energy[..., k] for k in range(len(ladder.couplings))]
+    V_ee = [chain_mean(draws) for draws in by_rung]
     return {
         "coupling": ladder.couplings,
         "width": ladder.widths,
         "accepted": chains.accepted.mean(0),
         "swapped": np.append(chains.swapped.mean(0), np.nan),
-        "V_ee": np.array([e.mean for e in by_rung]),
-        "V_ee_stderr": np.array([e.stderr for e in by_rung]),
-        "V_ee_ess": np.array([e.ess for e in by_rung]),
-        "V_ee_r_hat": np.array(
-            [r_hat(chains.pair_energy[..., k]) for k in range(len(ladder.couplings))]
-        ),
+        "V_ee": np.array([e.mean for e in V_ee]),
+        "V_ee_stderr": np.array([e.stderr for e in V_ee]),
+        "V_ee_ess": np.array([e.ess for e in V_ee]),
+        "V_ee_r_hat": np.array([r_hat(draws) for draws in by_rung]),
     }

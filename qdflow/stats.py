@@ -6,6 +6,8 @@ import numpy as np
 from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
 
+CONVERGED = "converged"  # the verdict of a sampling that reached its errors
+
 
 class Estimate(NamedTuple):
     """A number that never travels without its error.

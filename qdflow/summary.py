@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qdflow.stats import Estimate
+from qdflow.stats import CONVERGED, Estimate
 
 COLUMNS = {  # and their units
     "system": "",
@@ -37,7 +37,6 @@ QUANTITIES = {  # and their units: energies are in the trap's, S in Boltzmann's 
     "centre_of_mass": "1",
     "minority_sign": "1",
 }
-CONVERGED = "converged"  # the verdict of a reference that reached its errors
 TOO_GOOD = 4.0  # standard errors below exact
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from qdflow import summary, tables
 from qdflow.files import atomic
-from qdflow.stats import Estimate
+from qdflow.stats import CONVERGED, Estimate
 
 UNITS = {"step": "1", "F": "energy"}
 FRAME = pd.DataFrame({"step": [1, 2], "F": [3.0, np.nan]})
@@ -118,7 +118,7 @@ def test_metadata_is_json_that_any_reader_understands(tmp_path):
     assert b"Infinity" not in raw
 
 
-def _summary(*cells, verdict=summary.CONVERGED):
+def _summary(*cells, verdict=CONVERGED):
     common = {"system": "dot", "n": 2, "trap": "harmonic", "beta": 10.0, "symmetry": "none"}
     return pd.concat(
         [

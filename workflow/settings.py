@@ -116,8 +116,7 @@ def betas(value: Any, key: str) -> list[str]:
 
 def seed_of(*words: Any) -> int:
     """A seed that belongs to these words alone; below 2^63."""
-    digest = hashlib.sha256(repr(words).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return int(digest(words), 16) >> 1
 
 
 def digest(content: Any) -> str:
@@ -223,7 +222,7 @@ def _sentence(error: ValidationError) -> str:
             return f"{key} is {value!r}; choose from {choices}{_hint(value, rule)}"
         case "pattern":
             return f"{key} is {value!r}, no path to use; take letters, digits, '.', '_', '-'"
-        case "minItems" | "minProperties" | "minLength":
+        case "minItems" | "minProperties":
             return f"{key} is empty; it needs at least {rule} entry"
         case "uniqueItems":
             return f"{key} is {value!r}; its entries must differ"

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 NAMES = sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py") if p.stem != "base")
 
 
-def build(name: str, system: "System", generator: "torch.Generator", **options: Any) -> "Flow":
-    """The architecture ``name`` for ``system``, its parameters drawn from ``generator``.
+def build(flow: str, system: "System", generator: "torch.Generator", **options: Any) -> "Flow":
+    """The architecture ``flow`` for ``system``, its parameters drawn from ``generator``.
 
     Raises:
         ValueError: no architecture has that name.
         TypeError: it has no such option.
     """
-    if name not in NAMES:
-        raise ValueError(f"unknown flow {name!r}; choose from {', '.join(NAMES)}")
-    return import_module(f"qdflow.flows.{name}").build(system, generator, **options)
+    if flow not in NAMES:
+        raise ValueError(f"unknown flow {flow!r}; choose from {', '.join(NAMES)}")
+    return import_module(f"qdflow.flows.{flow}").build(system, generator, **options)

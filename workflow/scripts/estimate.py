@@ -15,8 +15,7 @@ torch.set_num_threads(snakemake.threads)
 model = checkpoint.load(Path(snakemake.input.model))
 system = System(**model["system"])
 generator = torch.Generator().manual_seed(job["seed"])
-options = dict(model["architecture"])
-flow = flows.build(options.pop("flow"), system, generator, **options).double()
+flow = flows.build(system=system, generator=generator, **model["architecture"]).double()
 flow.load_state_dict(model["parameters"])
 
 wc = snakemake.wildcards

@@ -16,8 +16,7 @@ torch.set_num_threads(training["threads"])  # not snakemake's, which --cores can
 phases = [Phase(**phase) for phase in training["phases"]]
 system = System(**job["system"])
 generator = torch.Generator().manual_seed(job["seed"])
-options = dict(job["architecture"])
-flow = flows.build(options.pop("flow"), system, generator, **options)
+flow = flows.build(system=system, generator=generator, **job["architecture"])
 flow = flow.to(getattr(torch, training["precision"]))
 
 saved = Path(job["saved"])
