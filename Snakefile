@@ -53,6 +53,14 @@ def flow_file(cell):
     return ROOT / f"qdflow/flows/{architecture['flow']}.py"
 
 
+def flow_path(cell):
+    return FLOW.format(cell=cell.name, beta=cell.beta, seed=cell.seed)
+
+
+def reference_path(cell):
+    return REFERENCE.format(system=config["cells"][cell.name]["system"], beta=cell.beta)
+
+
 def cell_columns(cell, beta, seed):
     spec = config["cells"][cell]
     columns = dict(config["systems"][spec["system"]], beta=float(beta), cell=cell, seed=int(seed))
@@ -83,6 +91,7 @@ def train_job(wc):
         architecture=config["architectures"][spec["architecture"]],
         training=config["trainings"][spec["training"]],
         objective=spec["objective"],
+        average=spec["symmetry"] if spec["averaging"] == "in_the_loss" else "",
         seed=settings.seed_of("train", wc.cell, wc.beta, wc.seed),
         code=code("train", flow_file(wc.cell)),
     )
@@ -99,19 +108,54 @@ def estimate_job(wc):
     )
 
 
+def compared_cells():
+    sides = [side for pair in MATRIX.comparisons.values() for side in pair]
+    return list(dict.fromkeys(cell for side in sides for cell in side))
+
+
+def compare_inputs():
+    """The estimates of all that is compared and of its references, and how it was trained."""
+    cells = compared_cells()
+    folders = [*map(flow_path, cells), *dict.fromkeys(map(reference_path, cells))]
+    return dict(
+        estimates=[f"{folder}/estimates.parquet" for folder in folders],
+        histories=[f"{flow_path(cell)}/history.parquet" for cell in cells],
+    )
+
+
+def compare_job(wc):
+    comparisons = {
+        name: dict(spec, beta=float(MATRIX.comparisons[name].cell[0].beta))
+        for name, spec in config["comparisons"].items()
+    }
+    trained = [cell._asdict() | dict(beta=float(cell.beta)) for cell in compared_cells()]
+    return dict(comparisons=comparisons, trained=trained, code=code("compare"))
+
+
 def figure_inputs(name):
-    """Of every figure: its cell's tables and those of its system's reference."""
-    cell = MATRIX.figures[name]
-    reference = REFERENCE.format(system=config["cells"][cell.name]["system"], beta=cell.beta)
-    flow = FLOW.format(cell=cell.name, beta=cell.beta, seed=cell.seed)
-    tables = {f"flow_{t}": f"{flow}/{t}.parquet" for t in ("samples", "history", "estimates")}
+    """Of every figure: its cells' tables and those of their reference, or the comparisons."""
+    cells = MATRIX.figures[name]
+    if not cells:
+        return dict(comparisons=f"{RESULTS}/comparisons.parquet")
+    flow_tables = ("samples", "estimates") + ("history",) * (kind_of(name) == "final_result")
+    tables = {f"flow_{t}": [f"{flow_path(c)}/{t}.parquet" for c in cells] for t in flow_tables}
+    reference = reference_path(cells[0])
     return tables | {f"mc_{t}": f"{reference}/{t}.parquet" for t in ("samples", "estimates")}
+
+
+def kind_of(figure):
+    return config["figures"][figure]["kind"]
 
 
 def figure_job(wc):
     spec = config["figures"][wc.figure]
-    kind = spec["kind"]
-    return dict(kind=kind, title=spec.get("title", wc.figure), code=code(f"figure_{kind}"))
+    labels = [flow.get("label", flow["cell"]) for flow in spec.get("flows", [])]
+    return dict(
+        kind=spec["kind"],
+        title=spec.get("title", wc.figure),
+        labels=labels,
+        code=code(f"figure_{spec['kind']}"),
+    )
 
 
 wildcard_constraints:
@@ -129,6 +173,7 @@ localrules:
 rule all:
     input:
         f"{RESULTS}/summary.parquet",
+        [f"{RESULTS}/comparisons.parquet"] * bool(MATRIX.comparisons),
         expand(
             f"{RESULTS}/figures/{{name}}.{{kind}}",
             name=MATRIX.figures,
@@ -198,6 +243,21 @@ rule summarize:
         job=dict(code=code("summarize")),
     script:
         "workflow/scripts/summarize.py"
+
+
+rule compare:
+    input:
+        **compare_inputs(),
+    output:
+        f"{RESULTS}/comparisons.parquet",
+    log:
+        f"{RESULTS}/logs/compare.log",
+    conda:
+        "envs/qdflow.yaml"
+    params:
+        job=compare_job,
+    script:
+        "workflow/scripts/compare.py"
 
 
 rule figure:

@@ -1,55 +1,149 @@
-"""A flow beside its reference, as the talk's slides show them."""
+"""Two cells held against each other: by how much is F lower, and is that more than chance?"""
 
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from scipy import stats as scipy_stats
 
-from qdflow import tables
-from qdflow.stats import CONVERGED, Estimate
-from qdflow.summary import COLUMNS, pick
+from qdflow.stats import Estimate, iid_mean
+from qdflow.summary import is_bound, pick
+from qdflow.symmetry import log_order
+
+COMPARISONS = {  # columns and their units
+    "comparison": "",
+    "system": "",
+    "n": "electrons",
+    "beta": "1/energy",
+    "cell": "",
+    "against": "",
+    "symmetry": "",
+    "ceiling": "energy",
+    "seeds": "",
+    "against_seeds": "",
+    "F": "energy",
+    "F_stderr": "energy",
+    "against_F": "energy",
+    "against_F_stderr": "energy",
+    "gain": "energy",
+    "gain_stderr": "energy",
+    "gain_ess": "samples or seeds",
+    "p_value": "1",
+    "steps": "1",
+    "against_steps": "1",
+    "seconds": "s",
+    "against_seconds": "s",
+    "verdict": "",
+}
+CHANCE = 0.01  # two-sided p below which a difference is called one
+BEFORE = "itself, before averaging"
 
 
-class Comparison(NamedTuple):
-    """First the flow, then Monte Carlo.
+def compared(
+    name: str,
+    estimates: pd.DataFrame,
+    work: pd.DataFrame,
+    cell: str,
+    beta: float,
+    against: str = "",
+    symmetry: str = "none",
+) -> dict[str, Any]:
+    """A row of the table of comparisons.
 
-    Attributes:
-        n, beta: of the system.
-        samples: (size, n, 2) of each.
-        F: of each.
-        names: of each, with a warning where Monte Carlo did not converge.
+    The gain is F of the one minus F of the other. With several seeds its error is the scatter of
+    the trainings, and p that of Welch's t-test; with one it is that of the samples alone, which
+    the verdict says. Without another cell, the gain of averaging a flow over a group is that of
+    the paired samples, which lies between 0 and the ceiling T ln|G|.
+
+    Args:
+        name: of the comparison.
+        estimates: long table of all cells that are compared, with the verdict of `judged`.
+        work: columns cell, beta, step and seconds, a row for each training.
+        cell, against: names of the cells; no other: the cell before averaging.
+        beta: at which they are compared.
+        symmetry: what the one has and the other lacks.
     """
+    ours, theirs = (_rows(estimates, side, beta) for side in (cell, against or cell))
+    first = ours.iloc[0]
+    F, other = _level(ours, "F"), _level(theirs, "F" if against else "F_before")
+    gain = other.minus(F) if against else _level(ours, "symmetry_gain")
+    ceiling = log_order(symmetry, int(first["n"])) / beta
+    valid = is_bound(ours) and is_bound(theirs)
+    p = _chance(gain, F, other) if against else _normal(gain)
+    efforts = [_effort(work, side, beta) for side in (cell, against or cell)]
+    return {
+        "comparison": name,
+        **{key: first[key] for key in ("system", "n", "beta", "cell")},
+        "against": against or BEFORE,
+        "symmetry": symmetry,
+        "ceiling": ceiling,
+        "seeds": _seeds(ours),
+        "against_seeds": _seeds(theirs),
+        "F": F.mean,
+        "F_stderr": F.stderr,
+        "against_F": other.mean,
+        "against_F_stderr": other.stderr,
+        "gain": gain.mean if valid else np.nan,
+        "gain_stderr": gain.stderr if valid else np.nan,
+        "gain_ess": gain.ess if valid else np.nan,
+        "p_value": p if valid else np.nan,
+        "steps": efforts[0][0],
+        "against_steps": efforts[1][0],
+        "seconds": efforts[0][1],
+        "against_seconds": efforts[1][1],
+        "verdict": _verdict(gain, p, ceiling, against, _seeds(ours) * _seeds(theirs))
+        if valid
+        else "no verdict: a flow failed, so its F is no bound",
+    }
 
-    n: int
-    beta: float
-    samples: list[NDArray[np.float64]]
-    F: list[Estimate]
-    names: list[str]
+
+def _rows(estimates: pd.DataFrame, cell: str, beta: float) -> pd.DataFrame:
+    found = estimates.loc[(estimates["cell"] == cell) & (estimates["beta"] == beta), :]
+    if found.empty:
+        raise ValueError(f"no estimate of cell {cell!r} at beta {beta:g} was given")
+    return found
 
 
-def read_comparison(
-    flow_samples: Path | str,
-    flow_estimates: Path | str,
-    mc_samples: Path | str,
-    mc_estimates: Path | str,
-) -> Comparison:
-    """From the tables of one flow and of its reference.
+def _seeds(rows: pd.DataFrame) -> int:
+    return len(rows["seed"].unique())
 
-    Raises:
-        TableError: one of them is missing or damaged.
-    """
-    flow = tables.read(flow_estimates, "estimate", COLUMNS)
-    mc = tables.read(mc_estimates, "reference", COLUMNS)
-    samples = [
-        tables.read(flow_samples, "estimate", tables.SAMPLES),
-        tables.read(mc_samples, "reference", tables.SAMPLES),
-    ]
-    converged = mc["verdict"].iloc[0] == CONVERGED
-    return Comparison(
-        int(flow["n"].iloc[0]),
-        float(flow["beta"].iloc[0]),
-        [tables.positions(frame) for frame in samples],
-        [pick(flow, "F"), pick(mc, "F")],
-        ["flow", "Monte Carlo" if converged else "Monte Carlo (not converged)"],
-    )
+
+def _level(rows: pd.DataFrame, quantity: str) -> Estimate:
+    """Over the seeds: their mean with their scatter, or the one there is."""
+    each = [pick(one, quantity) for _, one in rows.groupby("seed")]
+    return each[0] if len(each) == 1 else iid_mean([e.mean for e in each])
+
+
+def _effort(work: pd.DataFrame, cell: str, beta: float) -> tuple[float, float]:
+    """Steps and seconds of a training, on average over the seeds."""
+    same = work.loc[(work["cell"] == cell) & (work["beta"] == beta), ["step", "seconds"]]
+    steps, seconds = same.mean()
+    return float(steps), float(seconds)
+
+
+def _chance(gain: Estimate, F: Estimate, other: Estimate) -> float:
+    """Two-sided p that the two differ by chance."""
+    if min(F.ess, other.ess) < 2:
+        raise ValueError("a comparison needs at least two samples of each")
+    sides = [(e.mean, e.stderr * np.sqrt(e.ess), e.ess) for e in (F, other)]
+    result: Any = scipy_stats.ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False)
+    return float(result.pvalue) if gain.stderr > 0 else float(gain.mean == 0)
+
+
+def _normal(gain: Estimate) -> float:
+    return float(2 * scipy_stats.norm.sf(abs(gain.sigmas_from(0))))
+
+
+def _verdict(gain: Estimate, p: float, ceiling: float, against: str, seeds: int) -> str:
+    if not against:
+        low, high = gain.sigmas_from(0), gain.sigmas_from(ceiling)
+        if low < -4 or high > 4:
+            return f"gain {gain} outside 0 ... {ceiling:.4f}: log_prob must be wrong"
+        return f"gain {gain} of at most {ceiling:.4f}, paired on the same samples"
+    if p >= CHANCE:
+        sentence = f"undecided: F lower by {gain} (p = {p:.2g})"
+    else:
+        way = "lower" if gain.mean > 0 else "higher"
+        sentence = f"F {way} by {gain._replace(mean=abs(gain.mean))} (p = {p:.1g})"
+    alone = "; one training each, whose chance is not in the error" if seeds == 1 else ""
+    return sentence + alone

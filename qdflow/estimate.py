@@ -1,6 +1,6 @@
 """What a flow says of itself, on samples that it was not trained on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from qdflow.flows.base import Draw, Flow, minority_fraction
 from qdflow.free_energy import variational
-from qdflow.stats import Estimate, proportion
+from qdflow.stats import Estimate, iid_mean, proportion
+from qdflow.symmetry import Averaged
 from qdflow.system import System
 
 Array = NDArray[np.float64]
@@ -19,11 +20,14 @@ class FlowEstimate(NamedTuple):
     """Estimates, and the samples they were made from.
 
     Attributes:
-        estimates: by quantity; F, E, S, and `minority_sign`, the share of the rarer sign of the
-            Jacobian determinant.
+        estimates: by quantity; F, E, S, V, V_ee, the distance of the `closest` two electrons,
+            and `minority_sign`, the share of the rarer sign of the Jacobian determinant. Of an
+            averaged flow also `F_before` averaging, and the `symmetry_gain` F_before - F, whose
+            error is that of the paired difference: both are estimated on the same samples.
         verdict: whether log_q is a log-density, as far as the signs tell.
         x: (samples, n, 2).
         energy, log_q, sign: (samples,).
+        x_before, log_q_before: of an averaged flow, the same samples of the flow by itself.
     """
 
     estimates: dict[str, Estimate]
@@ -32,6 +36,8 @@ class FlowEstimate(NamedTuple):
     energy: Array
     log_q: Array
     sign: Array
+    x_before: Array | None = None
+    log_q_before: Array | None = None
 
 
 @torch.no_grad()
@@ -49,16 +55,39 @@ def estimate(
     Raises:
         ValueError: an energy or a density is not finite.
     """
-    draws: list[Draw] = []
+    pairs: list[tuple[Draw, Draw]] = []  # before and after averaging; the same without
     for start in range(0, size, chunk):
-        draws.append(flow.draw(min(chunk, size - start), generator))
+        pairs.append(_drawn(flow, min(chunk, size - start), generator))
         report(min(start + chunk, size), size, "")
-    x, log_q, sign = (torch.cat(parts) for parts in zip(*draws, strict=True))
-    energy = system.energy(x)
-    found = variational(energy.cpu().numpy(), log_q.cpu().numpy(), beta)
-    found["minority_sign"] = proportion(minority_fraction(sign), size)
+    before, after = (_joined(draws) for draws in zip(*pairs, strict=True))
+    V, V_ee = system.trap_energy(after.x), system.pair_energy(after.x)
+    energy = (V + V_ee).cpu().numpy()
+    found = variational(energy, after.log_q.cpu().numpy(), beta)
+    found |= {"V": iid_mean(V.cpu()), "V_ee": iid_mean(V_ee.cpu())}
+    if system.n > 1:
+        found["closest"] = iid_mean(system.closest(after.x).cpu())
+    found["minority_sign"] = proportion(minority_fraction(after.sign), size)
     verdict = _verdict(flow, found["minority_sign"].mean, size)
-    return FlowEstimate(found, verdict, *(t.cpu().numpy() for t in (x, energy, log_q, sign)))
+    arrays = [t.cpu().numpy() for t in (after.x, after.log_q, after.sign)]
+    result = FlowEstimate(found, verdict, arrays[0], energy, *arrays[1:])
+    if isinstance(flow, Averaged):
+        found["F_before"] = variational(energy, before.log_q.cpu().numpy(), beta)["F"]
+        found["symmetry_gain"] = iid_mean((before.log_q - after.log_q).cpu() / beta)
+        result = result._replace(
+            x_before=before.x.cpu().numpy(), log_q_before=before.log_q.cpu().numpy()
+        )
+    return result
+
+
+def _drawn(flow: Flow, size: int, generator: torch.Generator) -> tuple[Draw, Draw]:
+    if isinstance(flow, Averaged):
+        return flow.draw_both(size, generator)
+    draw = flow.draw(size, generator)
+    return draw, draw
+
+
+def _joined(draws: Iterable[Draw]) -> Draw:
+    return Draw(*(torch.cat(parts) for parts in zip(*draws, strict=True)))
 
 
 def _verdict(flow: Flow, minority: float, size: int) -> str:
@@ -66,4 +95,4 @@ def _verdict(flow: Flow, minority: float, size: int) -> str:
         return f"failed: det J changes sign on {minority:.2g} of the samples, so the map folds"
     if flow.claim:
         return f"by construction: {flow.claim}"
-    return f"no fold seen in {size} samples"
+    return f"passed the search: no fold in {size} samples"

@@ -18,6 +18,7 @@ from qdflow.stats import Estimate
 Array = NDArray[np.float64]
 
 FLOW, EXACT, FLOOR = "#c1442e", "#1b4965", "#7a7a7a"
+COLOURS = [EXACT, FLOW, "#e0a526", "#4c956c", "#7b2d8b", "#5fa8d3", "#3d3d3d"]  # reference first
 STYLE: dict[Any, Any] = {
     "font.size": 15,
     "axes.titlesize": 16,
@@ -46,12 +47,12 @@ def style() -> AbstractContextManager[None]:
     return mpl.rc_context(STYLE)
 
 
-def figure(columns: int, title: str) -> tuple[Figure, list[Axes]]:
-    """A row of square-ish axes under a title."""
+def figure(columns: int, title: str, axes: int | None = None) -> tuple[Figure, list[Axes]]:
+    """A row of axes under a title, as wide as ``columns`` square ones; as many, if not told."""
     layout = ConstrainedLayoutEngine(wspace=0.06)
     drawn = Figure(figsize=(6.1 * columns, 5.9), layout=layout)
     drawn.suptitle(title)
-    return drawn, list(np.ravel(drawn.subplots(1, columns)))
+    return drawn, list(np.ravel(drawn.subplots(1, axes or columns)))
 
 
 def save(drawn: Figure, path: Path | str) -> None:
@@ -92,10 +93,8 @@ def radial_profile(x: Array, half: float, bins: int = 50) -> Profile:
     )
 
 
-def show_densities(
-    axes: list[Axes], samples: list[Array], F: list[Estimate], names: list[str]
-) -> float:
-    """Density maps side by side, each under its name and F; returns half their side.
+def show_densities(axes: list[Axes], samples: list[Array], titles: list[str]) -> float:
+    """Density maps side by side, each under its title; returns half their side.
 
     They share one colour scale, whose square root keeps faint rings visible.
     """
@@ -113,8 +112,9 @@ def show_densities(
         )
         for axis, density in zip(axes, maps, strict=True)
     ]
-    for axis, name, value in zip(axes, names, F, strict=True):
-        axis.set(title=f"{name}: F = {value}", xlabel="x  [trap length]")
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title, fontsize=14)
+        axis.set_xlabel("x  [trap length]")
         axis.spines[["top", "right"]].set_visible(True)
     axes[0].set_ylabel("y  [trap length]")
     bar = axes[0].figure.colorbar(images[0], ax=axes, location="right", shrink=0.8, pad=0.02)
@@ -127,7 +127,7 @@ def show_training(
     steps: Array,
     F: Array,
     stderr: Array,
-    final: Estimate,
+    final: Estimate | None,
     exact: Estimate,
     floor: float,
 ) -> None:
@@ -136,24 +136,25 @@ def show_training(
     Args:
         axis: to draw on.
         steps, F, stderr: (steps,) F of each training batch with its standard error, a band.
-        final: F on fresh samples.
+        final: F on fresh samples, if it is a bound.
         exact: F of the reference.
         floor: exact F + ln(n!) / beta, where a perfect flow ends that covers one relabelling of
             the electrons.
     """
     axis.fill_between(steps, F - stderr, F + stderr, color=FLOW, alpha=0.35, lw=0)
     axis.plot(steps, F, color=FLOW, lw=0.6, label="training batches")
-    axis.errorbar(
-        steps[-1:],
-        [final.mean],
-        yerr=[final.stderr],
-        fmt="o",
-        color="black",
-        ms=5,
-        capsize=4,
-        zorder=5,
-        label="fresh samples",
-    )
+    if final:
+        axis.errorbar(
+            steps[-1:],
+            [final.mean],
+            yerr=[final.stderr],
+            fmt="o",
+            color="black",
+            ms=5,
+            capsize=4,
+            zorder=5,
+            label="fresh samples",
+        )
     axis.axhline(floor, color=FLOOR, ls="--", label="floor: exact + ln(n!)/β")
     axis.axhline(exact.mean, color=EXACT, label="exact (Monte Carlo)")
     axis.axhspan(exact.mean - exact.stderr, exact.mean + exact.stderr, color=EXACT, alpha=0.3, lw=0)
@@ -163,9 +164,9 @@ def show_training(
     axis.legend(loc="best")
 
 
-def show_profiles(axis: Axes, flow: Profile, reference: Profile) -> None:
-    """Radial density of a flow and of Monte Carlo, with error bars of one standard error."""
-    for profile, colour, label in ((reference, EXACT, "Monte Carlo"), (flow, FLOW, "flow")):
+def show_profiles(axis: Axes, profiles: list[Profile], labels: list[str]) -> None:
+    """Radial densities, Monte Carlo's first, with error bars of one standard error."""
+    for profile, colour, label in zip(profiles, COLOURS, labels, strict=False):
         axis.errorbar(*profile, color=colour, capsize=2, label=label)
     axis.set(
         xlabel="distance from the centre  [trap length]",
@@ -173,3 +174,54 @@ def show_profiles(axis: Axes, flow: Profile, reference: Profile) -> None:
         ylim=(0, None),
     )
     axis.legend(loc="upper right")
+
+
+def pair_distances(x: Array, top: float, bins: int = 60) -> Profile:
+    """Pairs per unit of length at each distance up to ``top``, from x (size, n, 2)."""
+    i, j = np.triu_indices(x.shape[1], 1)
+    r = np.linalg.norm(x[:, i] - x[:, j], axis=-1)  # (size, pairs)
+    edges = np.linspace(0, top, bins + 1)
+    counts = np.stack([np.histogram(row, edges)[0] for row in r])
+    width = edges[1]
+    return Profile(
+        (edges[1:] + edges[:-1]) / 2,
+        counts.mean(0) / width,
+        counts.std(0, ddof=1) / np.sqrt(len(x)) / width,
+    )
+
+
+def show_pairs(axis: Axes, profiles: list[Profile], labels: list[str]) -> None:
+    """Distances between electrons, Monte Carlo's first, with error bars of one standard error."""
+    for profile, colour, label in zip(profiles, COLOURS, labels, strict=False):
+        axis.errorbar(*profile, color=colour, capsize=2, label=label)
+    axis.set(
+        xlabel="distance between two electrons  [trap length]",
+        ylabel="pairs per unit length",
+        ylim=(0, None),
+    )
+    axis.legend(loc="upper right")
+
+
+def show_gains(axis: Axes, labels: list[str], gains: list[Estimate], ceilings: list[float]) -> None:
+    """What each symmetry gained in F, a bar with its error, in units of its ceiling.
+
+    The numbers stand at the right, as ceilings differ by orders of magnitude.
+    """
+    y = np.arange(len(labels))[::-1]
+    share = [g.mean / c for g, c in zip(gains, ceilings, strict=True)]
+    error = [g.stderr / c for g, c in zip(gains, ceilings, strict=True)]
+    axis.barh(y, share, xerr=error, color=FLOW, height=0.55, capsize=4)
+    axis.axvline(1, color=EXACT, ls="--", label="ceiling: T ln|G|")
+    axis.axvline(0, color="black", lw=0.8)
+    for at, gain, ceiling in zip(y, gains, ceilings, strict=True):
+        axis.text(
+            1.02,
+            at,
+            f"{gain} of {ceiling:.3f}",
+            transform=axis.get_yaxis_transform(),
+            va="center",
+            fontsize=12,
+        )
+    axis.set(yticks=y, xlabel="gain in F over its ceiling", ylim=(-0.6, len(labels) - 0.4))
+    axis.set_yticklabels(labels, fontsize=12)
+    axis.legend(loc="upper left")

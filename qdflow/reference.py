@@ -63,8 +63,8 @@ class Reference(NamedTuple):
     """What sampling found.
 
     Attributes:
-        estimates: by quantity; F, E, V, V_ee, S, and the identities `virial` and
-            `centre_of_mass`, whose exact value is 0.
+        estimates: by quantity; F, E, V, V_ee, S, the distance of the `closest` two electrons,
+            and the identities `virial` and `centre_of_mass`, whose exact value is 0.
         r_hat: by quantity.
         verdict: `CONVERGED`, or a sentence that says what was not reached.
         rungs: by column, one entry for each rung of the ladder.
@@ -191,6 +191,8 @@ def analysed(
         "S": beta * (V + V_ee - F),
         "virial": trap.degree * V - V_ee - 2 * system.n / beta,
     }
+    if system.n > 1:
+        series["closest"] = system.closest(torch.from_numpy(chains.frames)).numpy()
     if trap.isotropic_quadratic:
         series["centre_of_mass"] = system.n * beta * chains.centre2 - 1
     return (

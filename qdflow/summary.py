@@ -33,9 +33,12 @@ QUANTITIES = {  # and their units: energies are in the trap's, S in Boltzmann's 
     "V": "energy",
     "V_ee": "energy",
     "S": "k",
+    "closest": "length",
     "virial": "energy",
     "centre_of_mass": "1",
     "minority_sign": "1",
+    "F_before": "energy",
+    "symmetry_gain": "energy",
 }
 TOO_GOOD = 4.0  # standard errors below exact
 
@@ -70,6 +73,16 @@ def pick(frame: pd.DataFrame, quantity: str) -> Estimate:
     return Estimate(float(row["mean"]), float(row["stderr"]), float(row["ess"]))
 
 
+def is_bound(rows: pd.DataFrame) -> bool:
+    """Whether F of these rows bounds the free energy: not if a flow has failed."""
+    return not rows["verdict"].str.startswith("failed").any()
+
+
+def bound(rows: pd.DataFrame) -> str:
+    """F of one density as text, or that it has none that means anything."""
+    return f"F = {pick(rows, 'F')}" if is_bound(rows) else "no bound"
+
+
 def judged(summary: pd.DataFrame) -> pd.DataFrame:
     """The table with ``failed`` as the verdict of every flow whose F is too good to be true.
 
@@ -97,16 +110,18 @@ def overview(summary: pd.DataFrame) -> pd.DataFrame:
 
 def _glance(rows: pd.DataFrame, summary: pd.DataFrame) -> dict[str, str]:
     first = rows.iloc[0]
+    sign = pick(rows, "minority_sign") if first["cell"] else ""
     return {
         "system": first["system"],
         "beta": f"{first['beta']:g}",
-        "density": first["architecture"],
-        "trained by": first["objective"],
+        "cell": first["cell"] or "reference",
         "seed": str(first["seed"]) if first["cell"] else "",
-        "F": str(pick(rows, "F")),
-        "above exact": str(_above_exact(rows, summary) or ""),
+        "trained by": first["objective"],
+        "symmetry": first["symmetry"],
+        "F": bound(rows).removeprefix("F = "),
+        "above exact": str(_above_exact(rows, summary) or "") if is_bound(rows) else "",
         "⟨E⟩": str(pick(rows, "E")),
-        "S": str(pick(rows, "S")),
+        "minority sign": str(sign),
         "verdict": first["verdict"],
     }
 

@@ -73,6 +73,13 @@ class System:
         i, j = self._pairs.to(x.device)
         return (x[..., i, :] - x[..., j, :]).square().sum(-1).rsqrt().sum(-1)
 
+    def closest(self, x: Tensor) -> Tensor:
+        """min_{i<j} |x_i - x_j|, +inf for one electron.  x (*batch, n, 2) -> (*batch,)."""
+        if self.n == 1:
+            return torch.full_like(x[..., 0, 0], torch.inf)
+        i, j = self._pairs.to(x.device)
+        return (x[..., i, :] - x[..., j, :]).square().sum(-1).amin(-1).sqrt()
+
     def energy(self, x: Tensor) -> Tensor:
         """H(x).  x (*batch, n, 2) -> (*batch,); +inf where two electrons coincide."""
         return self.trap_energy(x) + self.pair_energy(x)

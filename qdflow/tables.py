@@ -21,6 +21,7 @@ from qdflow.files import atomic
 
 SAMPLES = {"x": "length", "energy": "energy"}  # of the reference
 FLOW_SAMPLES = SAMPLES | {"log_q": "ln(1/area^n)", "sign": "1"}
+AVERAGED_SAMPLES = FLOW_SAMPLES | {"x_before": "length", "log_q_before": "ln(1/area^n)"}
 _KEY = b"qdflow"
 
 
@@ -97,13 +98,17 @@ def metadata(path: Path | str, rule: str) -> dict[str, Any]:
 
 
 def configurations(x: NDArray[np.float64], **columns: NDArray[np.float64]) -> pd.DataFrame:
-    """Samples as a table: ``x`` (size, n, 2) holds one array of 2n numbers a row."""
-    return pd.DataFrame({"x": list(x.reshape(len(x), -1)), **columns})
+    """Samples as a table: ``x`` (size, n, 2) holds one array of 2n numbers a row.
+
+    Columns of that shape are held like ``x``.
+    """
+    flat = {name: list(v.reshape(len(v), -1)) if v.ndim == 3 else v for name, v in columns.items()}
+    return pd.DataFrame({"x": list(x.reshape(len(x), -1)), **flat})
 
 
-def positions(frame: pd.DataFrame) -> NDArray[np.float64]:
+def positions(frame: pd.DataFrame, column: str = "x") -> NDArray[np.float64]:
     """x (size, n, 2) of a table of samples."""
-    return np.stack(frame["x"].tolist()).reshape(len(frame), -1, 2)
+    return np.stack(frame[column].tolist()).reshape(len(frame), -1, 2)
 
 
 def _open(path: Path | str, rule: str) -> pq.ParquetFile:

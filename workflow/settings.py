@@ -13,6 +13,19 @@ from jsonschema.exceptions import best_match
 
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 
+# Of the flows in qdflow/flows/, known here so that a plan need not import torch; tests compare.
+EXACT_LOG_PROB = ("autoregressive",)
+ODD = ("tanh", "asinh")
+LEAST_HIDDEN = {"mlp": 2, "transformer": 2, "rotation": 1}  # per electron
+FLOWS_SHOWN = {  # at least, at most, by kind of figure
+    "final_result": (1, 1),
+    "density": (1, 1),
+    "side_by_side": (1, 6),
+    "symmetry": (1, 4),
+    "pairs": (1, 6),
+    "ledger": (0, 0),
+}
+
 
 # To JSON schema 3.0 is an integer; to range() and to a path it is not.
 _Validator = validators.extend(
@@ -33,18 +46,27 @@ class Cell(NamedTuple):
     seed: int
 
 
+class Comparison(NamedTuple):
+    """All seeds of a cell at one beta, and of the one it is held against (none: its own flow)."""
+
+    cell: list[Cell]
+    against: list[Cell]
+
+
 class Matrix(NamedTuple):
     """All that is to be computed.
 
     Attributes:
         references: (system, beta) to sample by Monte Carlo.
         cells: flows to train.
-        figures: the cell of each figure.
+        figures: the cells of each figure.
+        comparisons: in the order of the configuration.
     """
 
     references: list[tuple[str, str]]
     cells: list[Cell]
-    figures: dict[str, Cell]
+    figures: dict[str, list[Cell]]
+    comparisons: dict[str, Comparison]
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -85,8 +107,9 @@ def matrix(config: Mapping[str, Any]) -> Matrix:
         key = f"references[{index}]"
         _known(f"{key}.system", spec["system"], config["systems"], "systems")
         wanted += [(spec["system"], beta) for beta in betas(spec["beta"], f"{key}.beta")]
-    figures = {name: _figure_cell(name, config) for name in config["figures"]}
-    return Matrix(list(dict.fromkeys(wanted)), cells, figures)
+    figures = {name: _figure_cells(name, config) for name in config["figures"]}
+    comparisons = {name: _comparison(name, config) for name in config["comparisons"]}
+    return Matrix(list(dict.fromkeys(wanted)), cells, figures, comparisons)
 
 
 def canonical_beta(value: float | str, key: str = "beta") -> str:
@@ -131,24 +154,94 @@ def _checked_cell(name: str, spec: Mapping[str, Any], config: Mapping[str, Any])
         ("training", "trainings"),
     ):
         _known(f"cells.{name}.{key}", spec[key], config[table], table)
-    width = 2 * config["systems"][spec["system"]]["n"]
-    hidden = config["architectures"][spec["architecture"]].get("hidden", [])
-    if hidden and min(hidden) < width:
+    architecture = config["architectures"][spec["architecture"]]
+    if sentence := _impossible(architecture, config["systems"][spec["system"]]["n"]):
+        raise ConfigError(f"architectures.{spec['architecture']}{sentence} (cell {name})")
+    if spec.get("symmetry", "none") != "none" and architecture["flow"] not in EXACT_LOG_PROB:
         raise ConfigError(
-            f"architectures.{spec['architecture']}.hidden is {hidden}, but cell {name} has"
-            f" {width} coordinates: use widths of at least {width}"
+            f"cells.{name}.symmetry is {spec['symmetry']!r}, but averaging needs an exact log_prob,"
+            f" which a flow {architecture['flow']!r} lacks; choose from {', '.join(EXACT_LOG_PROB)}"
         )
     return betas(spec["beta"], f"cells.{name}.beta")
 
 
-def _figure_cell(name: str, config: Mapping[str, Any]) -> Cell:
+def _impossible(options: Mapping[str, Any], n: int) -> str:
+    """Why no flow of n electrons has these options; empty if one has."""
+    least = n * LEAST_HIDDEN.get(options["flow"], 0)
+    hidden = options.get("hidden", [])
+    if hidden and min(hidden) < least:
+        return f".hidden is {hidden}, but for {n} electrons use widths of at least {least}"
+    if options["flow"] == "transformer" and options["width"] % options["heads"]:
+        return f".heads is {options['heads']}, no divisor of width, which is {options['width']}"
+    if options.get("rotation"):
+        if options["activation"] not in ODD:
+            return f".activation is {options['activation']!r}; with rotation use {' or '.join(ODD)}"
+        if any(c % 2 for c in options["channels"]):
+            return f".channels is {options['channels']}; with rotation use even numbers"
+    return ""
+
+
+def _figure_cells(name: str, config: Mapping[str, Any]) -> list[Cell]:
     spec = config["figures"][name]
-    _known(f"figures.{name}.cell", spec["cell"], config["cells"], "cells")
+    shown = spec.get("flows", [])
+    least, most = FLOWS_SHOWN[spec["kind"]]
+    if not least <= len(shown) <= most:
+        raise ConfigError(
+            f"figures.{name}.flows holds {len(shown)} flows; kind {spec['kind']} shows"
+            f" {least if least == most else f'at least {least}'}"
+        )
+    cells = [_cell(f"figures.{name}.flows[{k}]", one, config) for k, one in enumerate(shown)]
+    if len(systems := {(config["cells"][c.name]["system"], c.beta) for c in cells}) > 1:
+        raise ConfigError(
+            f"figures.{name}.flows are of {len(systems)} systems or betas,"
+            f" {', '.join(f'{s} at beta {b}' for s, b in sorted(systems))}; show one at a time"
+        )
+    if spec["kind"] == "symmetry":
+        for cell in cells:
+            if config["cells"][cell.name].get("symmetry", "none") == "none":
+                raise ConfigError(
+                    f"figures.{name} shows what averaging does, but cells.{cell.name}.symmetry is"
+                    " 'none'; choose a cell that is averaged"
+                )
+    if spec["kind"] == "ledger" and not config["comparisons"]:
+        raise ConfigError(f"figures.{name} draws the comparisons, and there are none; add some")
+    return cells
+
+
+def _comparison(name: str, config: Mapping[str, Any]) -> Comparison:
+    spec = config["comparisons"][name]
+    key = f"comparisons.{name}"
+    cell = _seeds(f"{key}.cell", spec["cell"], spec["beta"], key, config)
+    if "against" in spec:
+        against = _seeds(f"{key}.against", spec["against"], spec["beta"], key, config)
+        systems = [config["cells"][spec[side]]["system"] for side in ("cell", "against")]
+        if systems[0] != systems[1]:
+            raise ConfigError(
+                f"{key} holds {systems[0]} against {systems[1]}; compare cells of one system"
+            )
+        return Comparison(cell, against)
+    if config["cells"][spec["cell"]].get("symmetry", "none") == "none":
+        raise ConfigError(
+            f"{key} lacks 'against', and cell {spec['cell']} is not averaged over a symmetry, so"
+            " there is nothing to hold it against; add it"
+        )
+    return Comparison(cell, [])
+
+
+def _seeds(key: str, name: str, beta: Any, where: str, config: Mapping[str, Any]) -> list[Cell]:
+    """The cell at this beta, with each of its seeds."""
+    _known(key, name, config["cells"], "cells")
+    one = {"cell": name, "beta": beta}
+    return [_cell(where, one | {"seed": seed}, config) for seed in config["cells"][name]["seeds"]]
+
+
+def _cell(key: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> Cell:
+    _known(f"{key}.cell", spec["cell"], config["cells"], "cells")
     cell = config["cells"][spec["cell"]]
-    beta = canonical_beta(spec["beta"], f"figures.{name}.beta")
-    _known(f"figures.{name}.beta", beta, betas(cell["beta"], ""), f"cells.{spec['cell']}.beta")
+    beta = canonical_beta(spec["beta"], f"{key}.beta")
+    _known(f"{key}.beta", beta, betas(cell["beta"], ""), f"cells.{spec['cell']}.beta")
     seed = spec.get("seed", cell["seeds"][0])
-    _known(f"figures.{name}.seed", seed, cell["seeds"], f"cells.{spec['cell']}.seeds")
+    _known(f"{key}.seed", seed, cell["seeds"], f"cells.{spec['cell']}.seeds")
     return Cell(spec["cell"], beta, seed)
 
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from qdflow.bases import Gaussian
+
 
 class Draw(NamedTuple):
     """Samples of a flow.
@@ -21,19 +23,33 @@ class Draw(NamedTuple):
 
 
 class Flow(nn.Module):
-    """A density q(x) over configurations that can be sampled and evaluated.
+    """A density q(x) over configurations: the image of a base under a differentiable map.
 
     Attributes:
         claim: why log_q is a log-density by construction; empty where only a search can tell.
-        symmetry: what q has exactly (`none`, `permutation`, ...), for the tables.
+        symmetry: what q has exactly (`none`, `permutation`, `c4`, joined by +), for the tables.
+        exact_log_prob: whether `log_prob` is exact at every x, and not only near samples.
+        base: what z is drawn from.
     """
 
     claim: str = ""
     symmetry: str = "none"
+    exact_log_prob: bool = False
+    base: Gaussian
+
+    def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (size, n, 2), ladj = ln |det dx/dz| (size,) and that determinant's sign (size,).
+
+        Args:
+            z: (size, n, 2).
+        """
+        raise NotImplementedError
 
     def draw(self, size: int, generator: torch.Generator) -> Draw:
         """Independent samples, differentiable in the parameters."""
-        raise NotImplementedError
+        z = self.base.sample(size, generator, like=next(self.parameters()))
+        x, ladj, sign = self.transform(z)
+        return Draw(x, self.base.log_prob(z) - ladj, sign)
 
     def sample(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """x (size, n, 2) and log_q (size,), differentiable in the parameters."""
@@ -41,7 +57,7 @@ class Flow(nn.Module):
         return draw.x, draw.log_q
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """ln q(x).  x (size, n, 2) -> (size,)."""
+        """ln q(x), differentiable.  x (size, n, 2) -> (size,)."""
         raise NotImplementedError
 
 

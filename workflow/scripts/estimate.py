@@ -8,6 +8,7 @@ from qdflow import checkpoint, flows, tables
 from qdflow.estimate import estimate
 from qdflow.progress import progress
 from qdflow.summary import COLUMNS, rows
+from qdflow.symmetry import Averaged
 from qdflow.system import System
 
 job = snakemake.params.job
@@ -17,6 +18,10 @@ system = System(**model["system"])
 generator = torch.Generator().manual_seed(job["seed"])
 flow = flows.build(system=system, generator=generator, **model["architecture"]).double()
 flow.load_state_dict(model["parameters"])
+columns = dict(job["columns"])
+if columns["symmetry"] != "none":
+    flow = Averaged(flow, columns["symmetry"])
+columns["symmetry"] = flow.symmetry  # with what the flow has by itself
 
 wc = snakemake.wildcards
 label = f"estimate {wc.cell} beta={wc.beta} seed={wc.seed}"
@@ -26,22 +31,14 @@ with progress(label, Path(snakemake.log[0])) as report:
         flow, system, model["beta"], budget["samples"], generator, budget["chunk"], report
     )
 
-columns = dict(job["columns"])
-if columns["symmetry"] == "none":  # nothing was done to the density: what it has by itself
-    columns["symmetry"] = flow.symmetry
 estimates = rows(
     result.estimates,
     dict.fromkeys(result.estimates, "variational"),
     verdict=result.verdict,
     **columns,
 )
-keep = slice(budget["keep"])
-samples = tables.configurations(
-    result.x[keep],
-    energy=result.energy[keep],
-    log_q=result.log_q[keep],
-    sign=result.sign[keep],
-)
+names = tables.FLOW_SAMPLES if result.x_before is None else tables.AVERAGED_SAMPLES
+samples = tables.configurations(**{name: getattr(result, name)[: budget["keep"]] for name in names})
 note = {"config": job, "seed": job["seed"]}
-tables.write(samples, snakemake.output.samples, tables.FLOW_SAMPLES, **note)
+tables.write(samples, snakemake.output.samples, names, **note)
 tables.write(estimates, snakemake.output.estimates, COLUMNS, **note)

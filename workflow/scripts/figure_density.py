@@ -1,16 +1,16 @@
 """The talk's slides of one flow against Monte Carlo: density maps and radial profiles."""
 
 from qdflow import plotting
-from qdflow.comparison import read_comparison
+from qdflow.panels import read_shown
 
-inputs = dict(snakemake.input.items())
-del inputs["flow_history"]
-shown = read_comparison(**inputs)
+job = snakemake.params.job
+shown = read_shown(**dict(snakemake.input.items()), labels=["flow"])
+panels = [*shown.flows, shown.mc]
 
 with plotting.style():
-    figure, axes = plotting.figure(3, snakemake.params.job["title"])
-    half = plotting.show_densities(axes[:2], shown.samples, shown.F, shown.names)
-    profiles = [plotting.radial_profile(x, half) for x in shown.samples]
-    plotting.show_profiles(axes[2], *profiles)
+    figure, axes = plotting.figure(3, job["title"])
+    half = plotting.show_densities(axes[:2], [p.x for p in panels], [p.title for p in panels])
+    profiles = [plotting.radial_profile(p.x, half) for p in (shown.mc, *shown.flows)]
+    plotting.show_profiles(axes[2], profiles, ["Monte Carlo", "flow"])
     for path in (snakemake.output.pdf, snakemake.output.png):
         plotting.save(figure, path)

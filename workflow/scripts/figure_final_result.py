@@ -3,24 +3,25 @@
 import math
 
 from qdflow import plotting, tables
-from qdflow.comparison import read_comparison
+from qdflow.panels import read_shown
 
 inputs = dict(snakemake.input.items())
-history = tables.read(
-    inputs.pop("flow_history"), "train", {"step": "1", "F": "energy", "F_stderr": "energy"}
-)
-shown = read_comparison(**inputs)
-F, exact = shown.F
+(path,) = inputs.pop("flow_history")
+history = tables.read(path, "train", {"step": "1", "F": "energy", "F_stderr": "energy"})
+shown = read_shown(**inputs, labels=["flow"])
+(flow,) = shown.flows
+panels = [flow, shown.mc]
+exact = shown.mc.pick("F")
 
 with plotting.style():
     figure, axes = plotting.figure(3, snakemake.params.job["title"])
-    plotting.show_densities(axes[:2], shown.samples, shown.F, shown.names)
+    plotting.show_densities(axes[:2], [p.x for p in panels], [p.title for p in panels])
     plotting.show_training(
         axes[2],
         history["step"].to_numpy(),
         history["F"].to_numpy(),
         history["F_stderr"].to_numpy(),
-        F,
+        flow.pick("F") if flow.is_bound else None,
         exact,
         exact.mean + math.lgamma(shown.n + 1) / shown.beta,
     )

@@ -10,15 +10,21 @@ from rich.console import Console
 from rich.table import Table
 
 from qdflow import tables
+from qdflow.comparison import COMPARISONS
 from qdflow.summary import COLUMNS, overview
 
 results = Path(sys.argv[1])
 shown = overview(tables.read(results / "summary.parquet", "summarize", COLUMNS))
+compared = results / "comparisons.parquet"
 console = Console(width=None if sys.stdout.isatty() else 160)
 table = Table(*shown.columns, title="Results")
 for row in shown.itertuples(index=False):
     table.add_row(*row)
 console.print(table)
 console.print("157.563(4) means 157.563 +- 0.004, one standard error.", highlight=False)
+if compared.exists():
+    for row in tables.read(compared, "compare", COMPARISONS).itertuples():
+        against = f"{row.cell} against {row.against} at beta = {row.beta:g}"
+        console.print(f"{against}: {row.verdict}", highlight=False, soft_wrap=True)
 for path in sorted((results / "figures").glob("*.png")):
     console.print(f"figure: {path.with_suffix('')}.pdf .png", highlight=False, soft_wrap=True)

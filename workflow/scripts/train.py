@@ -7,6 +7,7 @@ import torch
 
 from qdflow import checkpoint, flows, tables
 from qdflow.progress import progress
+from qdflow.symmetry import Averaged
 from qdflow.system import System
 from qdflow.train import HISTORY, Phase, train
 
@@ -18,13 +19,14 @@ system = System(**job["system"])
 generator = torch.Generator().manual_seed(job["seed"])
 flow = flows.build(system=system, generator=generator, **job["architecture"])
 flow = flow.to(getattr(torch, training["precision"]))
+density = Averaged(flow, job["average"]) if job["average"] else flow
 
 saved = Path(job["saved"])
 wc = snakemake.wildcards
 label = f"train {wc.cell} beta={wc.beta} seed={wc.seed}"
 with progress(label, Path(snakemake.log[0])) as report:
     history = train(
-        flow, system, job["beta"], phases, generator, training["clip"], saved, report=report
+        density, system, job["beta"], phases, generator, training["clip"], saved, report=report
     )
 
 note = {"config": job, "seed": job["seed"]}
