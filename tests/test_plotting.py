@@ -53,7 +53,7 @@ def test_the_same_figure_gives_the_same_bytes(kind, tmp_path, rng):
     for name in "ab":
         with plotting.style():
             drawn, axes = plotting.figure(3, "title")
-            plotting.show_densities(axes[:2], [x, x], [final, exact], ["flow", "MC"])
+            plotting.show_densities(axes[:2], [x, x], ["flow", "MC"])
             plotting.show_training(axes[2], np.arange(100), F, 0.1 * F, final, exact, 9.5)
             plotting.save(drawn, tmp_path / f"{name}.{kind}")
     assert dict(mpl.rcParams) == before
@@ -61,3 +61,32 @@ def test_the_same_figure_gives_the_same_bytes(kind, tmp_path, rng):
     assert content == (tmp_path / f"b.{kind}").read_bytes()
     assert not re.search(b"CreationDate|tIME", content)  # the two may fall in one second
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"a.{kind}", f"b.{kind}"]
+
+
+def test_every_pair_is_counted_at_its_distance(rng):
+    x = rng.uniform(-1, 1, size=(400, 4, 2))
+    r, density, _ = plotting.pair_distances(x, 3.0, bins=30)
+    width = r[1] - r[0]
+    assert density.sum() * width == pytest.approx(6, rel=1e-12)
+    direct = [np.hypot(*(c[i] - c[j])) for c in x for i in range(4) for j in range(i)]
+    counts = np.histogram(direct, np.linspace(0, 3, 31))[0]
+    assert np.allclose(density * width * 400, counts)
+
+
+def test_pairs_of_gaussians_are_within_their_errors(rng):
+    """Two independent normal vectors differ by a Rayleigh distance of scale sqrt(2)."""
+    x = rng.normal(size=(20000, 3, 2))
+    r, density, stderr = plotting.pair_distances(x, 4.0, bins=20)
+    edges = np.linspace(0, 4, 21)
+    exact = 3 * np.diff(-np.exp(-(edges**2) / 4)) / (edges[1] - edges[0])
+    assert np.abs((density - exact) / stderr).max() < 4.5
+
+
+def test_a_training_without_a_bound_shows_no_final_point():
+    F, exact = 10 + np.exp(-np.arange(100.0)), Estimate(9.0, 0.02, 100)
+    drawn, axes = plotting.figure(2, "title")
+    for axis, final in zip(axes, (Estimate(10.0, 0.01, 100), None)):
+        plotting.show_training(axis, np.arange(100), F, 0.1 * F, final, exact, 9.5)
+    labels = [axis.get_legend_handles_labels()[1] for axis in axes]
+    assert "fresh samples" in labels[0]
+    assert "fresh samples" not in labels[1]

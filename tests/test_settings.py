@@ -1,10 +1,18 @@
 import copy
 import re
+from inspect import signature
 
 import pytest
 import settings
 import yaml
 from conftest import ROOT
+from snakemake.utils import validate
+
+from qdflow import flows
+from qdflow.flows import NAMES
+from qdflow.flows._dense import ACTIVATIONS, ODD
+from qdflow.symmetry import GROUPS, log_order
+from qdflow.system import TRAPS, System
 
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 
@@ -15,21 +23,18 @@ def load(name):
 
 @pytest.fixture
 def config():
-    """What snakemake hands over, and its defaults as `validate` injects them."""
-    config = {"references": []} | load("smoke.yaml")
-    config["reference"]["draws"] = 2000
-    return config
+    return load("smoke.yaml")
 
 
 def completed(config):
-    for spec in config["cells"].values():
-        spec.setdefault("seeds", [0])
+    """With the defaults that snakemake fills in."""
+    validate(config, str(ROOT / "config/schema.yaml"))
     return config
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "smoke.yaml"])
 def test_the_configurations_are_valid(name):
-    config = {"references": []} | load(name)
+    config = load(name)
     settings.check(config)
     matrix = settings.matrix(completed(config))
     assert len(matrix.cells) >= 3
@@ -83,9 +88,40 @@ def test_the_configurations_are_valid(name):
         ("cells.talk-hot.seeds", [0, 0], "cells.talk-hot.seeds is [0, 0]; its entries must differ"),
         ("cells.talk-hot.seeds", [-1], "cells.talk-hot.seeds[0] is -1; it must be at least 0"),
         ("cells.talk-hot.objective", "forward", "is 'forward'; choose from reverse"),
-        ("architectures.mlp-8-8.hidden", [4, 8], "hidden is [4, 8], but cell talk-cold has 6"),
+        ("architectures.mlp-8-8.hidden", [4, 8], "hidden is [4, 8], but for 3 electrons use"),
         ("architectures.mlp-8-8.hiden", [8], "the unknown key 'hiden' (did you mean 'hidden'?)"),
-        ("architectures.mlp-8-8.flow", "mpl", "is 'mpl'; choose from mlp (did you mean 'mlp'?)"),
+        ("architectures.mlp-8-8.flow", "mpl", "is 'mpl'; choose from autoregressive, mlp, perm"),
+        ("architectures.mlp-8-8.flow", "mpl", "transformer (did you mean 'mlp'?)"),
+        ("architectures.rotation.hidden", [2], "hidden is [2], but for 3 electrons use widths of"),
+        ("architectures.mlp-transformer.hidden", [5], "for 3 electrons use widths of at least 6"),
+        ("architectures.mlp-transformer.heads", 3, "heads is 3, no divisor of width, which is 8"),
+        ("architectures.permutation.channels", [1], "channels[0] is 1; it must be at least 2"),
+        ("architectures.permutation.rotation", 1, "rotation is 1; it must be of type boolean"),
+        (
+            "architectures.permutation",
+            {"flow": "permutation", "rotation": True, "activation": "softplus"},
+            "activation is 'softplus'; with rotation use tanh or asinh (cell permutation)",
+        ),
+        (
+            "architectures.permutation",
+            {"flow": "permutation", "rotation": True, "channels": [3]},
+            "channels is [3]; with rotation use even numbers (cell permutation)",
+        ),
+        ("architectures.rotation.activation", "softplus", "choose from tanh, asinh"),
+        ("cells.talk-hot.symmetry", "c4", "but averaging needs an exact log_prob, which a flow"),
+        ("cells.c4-afterwards.symmetry", "c5", "is 'c5'; choose from none, c2, c4, c4v"),
+        ("cells.c4-afterwards.averaging", "later", "choose from afterwards, in_the_loss"),
+        (
+            "cells.c4-in-the-loss.symmetry",
+            "none",
+            "cells.c4-in-the-loss.averaging is 'in_the_loss',",
+        ),
+        ("comparisons.permutation.cell", "permtation", "(did you mean 'permutation'?)"),
+        ("comparisons.permutation.against", "x", "comparisons.permutation.against is 'x', which"),
+        ("comparisons.permutation.against", "c4-afterwards", "holds dot-3 against quartic-2"),
+        ("comparisons.permutation.beta", 3, "comparisons.permutation.beta is '3', which is not in"),
+        ("comparisons.new", {"cell": "permutation", "beta": 10}, "lacks 'against', and cell permu"),
+        ("comparisons.permutation.symmetry", "s3", "is 's3'; choose from none, c2, c4, c4v, perm"),
         ("trainings.hot.phases", [], "trainings.hot.phases is empty"),
         ("trainings.hot.clip", 0, "trainings.hot.clip is 0; it must be above 0"),
         ("trainings.hot.precision", "float16", "is 'float16'; choose from float32, float64"),
@@ -93,9 +129,26 @@ def test_the_configurations_are_valid(name):
         ("reference.stderr_F", float("nan"), "reference.stderr_F is nan; it must be a finite"),
         ("reference.ladders", 1, "reference.ladders is 1; it must be at least 2"),
         ("estimate.samples", 1, "estimate.samples is 1; it must be at least 100"),
-        ("figures.hot-wide.cell", "cold", "figures.hot-wide.cell is 'cold', which is not in cells"),
-        ("figures.hot-wide.beta", 3, "beta is '3', which is not in cells.talk-hot-wide.beta"),
-        ("figures.hot-wide.seed", 7, "figures.hot-wide.seed is 7, which is not in cells"),
+        ("figures.hot.flows", [{"cell": "cold", "beta": 1}], "flows[0].cell is 'cold', which is"),
+        ("figures.hot.flows", [{"cell": "talk-hot", "beta": 3}], "flows[0].beta is '3', which is"),
+        (
+            "figures.hot.flows",
+            [{"cell": "talk-hot", "beta": 1.5, "seed": 7}],
+            "figures.hot.flows[0].seed is 7, which is not in cells.talk-hot.seeds",
+        ),
+        ("figures.hot.flows", [], "figures.hot.flows holds 0 flows; kind density shows 1"),
+        ("figures.pairs.flows", [], "figures.pairs.flows holds 0 flows; kind pairs shows at least"),
+        (
+            "figures.pairs.flows",
+            [{"cell": "talk-hot", "beta": 1.5}, {"cell": "talk-cold", "beta": 10}],
+            "are of 2 systems or betas, dot-3 at beta 1.5, dot-3 at beta 10; show one at a time",
+        ),
+        (
+            "figures.c4.flows",
+            [{"cell": "talk-hot", "beta": 1.5}],
+            "figures.c4 shows what averaging does, but cells.talk-hot.symmetry is 'none'",
+        ),
+        ("comparisons", {}, "figures.ledger draws the comparisons, and there are none; add some"),
         ("references", [{"system": "x", "beta": 1}], "references[0].system is 'x', which is not"),
         ("references", [{"system": "dot-3"}], "references[0] lacks 'beta'; add it"),
         ("results", "", "results is '', no path to use"),
@@ -167,7 +220,7 @@ def _keys(schema, path=""):
 
 def test_every_key_is_described_and_documented():
     keys = list(_keys(SCHEMA)) + [
-        (f"architectures.NAME.{k}", s) for k, s in _keys(SCHEMA["$defs"]["mlp"])
+        (f"{flow}.{k}", s) for flow in NAMES for k, s in _keys(SCHEMA["$defs"][flow])
     ]
     documented = set(re.findall(r"^\| `([^`]+)` \|", (ROOT / "config/README.md").read_text(), re.M))
     assert {key for key, _ in keys} == documented
@@ -190,20 +243,49 @@ def test_unknown_keys_are_refused_everywhere():
 
 
 def test_the_schema_offers_what_the_code_has():
-    from qdflow import flows
-    from qdflow.flows.mlp import ACTIVATIONS
-    from qdflow.system import TRAPS
-
     properties = SCHEMA["properties"]
     architecture = properties["architectures"]["additionalProperties"]["properties"]
     assert properties["systems"]["additionalProperties"]["properties"]["trap"]["enum"] == list(
         TRAPS
     )
-    assert architecture["flow"]["enum"] == flows.NAMES
-    assert SCHEMA["$defs"]["mlp"]["properties"]["activation"]["enum"] == list(ACTIVATIONS)
+    assert architecture["flow"]["enum"] == NAMES
+    for flow, odd in (("mlp", False), ("permutation", False), ("rotation", True)):
+        offered = SCHEMA["$defs"][flow]["properties"]["activation"]["enum"]
+        assert offered == list(ODD if odd else ACTIVATIONS)
+    cell = properties["cells"]["additionalProperties"]["properties"]
+    assert cell["symmetry"]["enum"] == ["none", *GROUPS]
+    compared = properties["comparisons"]["additionalProperties"]["properties"]["symmetry"]["enum"]
+    assert all(log_order(name, 3) > 0 for name in compared if name != "none")
     figures = properties["figures"]["additionalProperties"]["properties"]["kind"]["enum"]
     scripts = (ROOT / "workflow/scripts").glob("figure_*.py")
     assert sorted(figures) == sorted(p.stem.removeprefix("figure_") for p in scripts)
+    assert sorted(figures) == sorted(settings.FLOWS_SHOWN)
+
+
+def test_what_the_plan_knows_of_the_flows_is_so(generator):
+    """Without torch the plan cannot ask them."""
+    exact = [f for f in NAMES if flows.build(f, System(2), generator).exact_log_prob]
+    assert exact == list(settings.EXACT_LOG_PROB)
+    assert settings.ODD == ODD
+    for flow in NAMES:
+        least = 4 * settings.LEAST_HIDDEN.get(flow, 0)
+        if "hidden" not in SCHEMA["$defs"][flow]["properties"]:
+            assert not least
+            continue
+        flows.build(flow, System(4), generator, hidden=[max(least, 1)])
+        if least:
+            with pytest.raises(ValueError, match="the determinant would vanish"):
+                flows.build(flow, System(4), generator, hidden=[least - 1])
+
+
+@pytest.mark.parametrize("flow", NAMES)
+def test_the_schema_and_the_flows_share_their_options_and_defaults(flow):
+    parameters = list(signature(flows.load(flow)).parameters.values())[2:]
+    offered = {k: s for k, s in SCHEMA["$defs"][flow]["properties"].items() if k != "flow"}
+    assert set(offered) <= {p.name for p in parameters}
+    for p in parameters:
+        default = list(p.default) if isinstance(p.default, tuple) else p.default
+        assert offered[p.name]["default"] == default, p.name
 
 
 def test_the_schema_and_the_code_share_their_defaults():

@@ -153,6 +153,14 @@ def test_a_reference_that_did_not_converge_judges_nobody():
 
 def test_the_overview_has_a_row_for_every_density():
     shown = summary.overview(_summary(("", 5.0, 0.03), ("a", 5.5, 0.04)))
-    assert shown["density"].tolist() == ["reference", "mlp"]
+    assert shown["cell"].tolist() == ["reference", "a"]
     assert shown["above exact"].tolist() == ["", "0.50(5)"]
     assert shown["F"].tolist() == ["5.00(3)", "5.50(4)"]
+
+
+def test_a_failed_flow_shows_no_f():
+    table = _summary(("", 5.0, 0.03), ("a", 5.5, 0.04))
+    table.loc[table["cell"] == "a", "verdict"] = "failed: det J changes sign"
+    shown = summary.overview(table)
+    assert shown["F"].tolist() == ["5.00(3)", "no bound"]
+    assert shown["above exact"].tolist() == ["", ""]

@@ -157,10 +157,14 @@ def _checked_cell(name: str, spec: Mapping[str, Any], config: Mapping[str, Any])
     architecture = config["architectures"][spec["architecture"]]
     if sentence := _impossible(architecture, config["systems"][spec["system"]]["n"]):
         raise ConfigError(f"architectures.{spec['architecture']}{sentence} (cell {name})")
-    if spec.get("symmetry", "none") != "none" and architecture["flow"] not in EXACT_LOG_PROB:
+    if spec["symmetry"] != "none" and architecture["flow"] not in EXACT_LOG_PROB:
         raise ConfigError(
             f"cells.{name}.symmetry is {spec['symmetry']!r}, but averaging needs an exact log_prob,"
             f" which a flow {architecture['flow']!r} lacks; choose from {', '.join(EXACT_LOG_PROB)}"
+        )
+    if spec["averaging"] == "in_the_loss" and spec["symmetry"] == "none":
+        raise ConfigError(
+            f"cells.{name}.averaging is 'in_the_loss', but its symmetry is 'none'; name a group"
         )
     return betas(spec["beta"], f"cells.{name}.beta")
 
@@ -183,7 +187,7 @@ def _impossible(options: Mapping[str, Any], n: int) -> str:
 
 def _figure_cells(name: str, config: Mapping[str, Any]) -> list[Cell]:
     spec = config["figures"][name]
-    shown = spec.get("flows", [])
+    shown = spec["flows"]
     least, most = FLOWS_SHOWN[spec["kind"]]
     if not least <= len(shown) <= most:
         raise ConfigError(
@@ -198,7 +202,7 @@ def _figure_cells(name: str, config: Mapping[str, Any]) -> list[Cell]:
         )
     if spec["kind"] == "symmetry":
         for cell in cells:
-            if config["cells"][cell.name].get("symmetry", "none") == "none":
+            if config["cells"][cell.name]["symmetry"] == "none":
                 raise ConfigError(
                     f"figures.{name} shows what averaging does, but cells.{cell.name}.symmetry is"
                     " 'none'; choose a cell that is averaged"
@@ -220,7 +224,7 @@ def _comparison(name: str, config: Mapping[str, Any]) -> Comparison:
                 f"{key} holds {systems[0]} against {systems[1]}; compare cells of one system"
             )
         return Comparison(cell, against)
-    if config["cells"][spec["cell"]].get("symmetry", "none") == "none":
+    if config["cells"][spec["cell"]]["symmetry"] == "none":
         raise ConfigError(
             f"{key} lacks 'against', and cell {spec['cell']} is not averaged over a symmetry, so"
             " there is nothing to hold it against; add it"

@@ -1,6 +1,7 @@
-"""Architectures, one file each: qdflow/flows/<name>.py holds a function ``build``."""
+"""Architectures, one file each: qdflow/flows/<name>.py names its class ``build``."""
 
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,21 @@ def build(flow: str, system: "System", generator: "torch.Generator", **options: 
         ValueError: no architecture has that name.
         TypeError: it has no such option.
     """
+    make = load(flow)
+    known = list(signature(make).parameters)[2:]
+    if unknown := [option for option in options if option not in known]:
+        raise TypeError(
+            f"flow {flow!r} has no option {unknown[0]!r}; choose from {', '.join(known)}"
+        )
+    return make(system, generator, **options)
+
+
+def load(flow: str) -> "type[Flow]":
+    """The class of the architecture ``flow``; its parameters from the third on are the options.
+
+    Raises:
+        ValueError: no architecture has that name.
+    """
     if flow not in NAMES:
         raise ValueError(f"unknown flow {flow!r}; choose from {', '.join(NAMES)}")
-    return import_module(f"qdflow.flows.{flow}").build(system, generator, **options)
+    return import_module(f"qdflow.flows.{flow}").build

@@ -146,6 +146,4 @@ class _Layer(nn.Module):
         return [module for module in self.hyper if isinstance(module, MaskedLinear)]
 
 
-def build(system: System, generator: torch.Generator, **options: object) -> Autoregressive:
-    """See `Autoregressive` for the options."""
-    return Autoregressive(system, generator, **options)  # pyright: ignore[reportArgumentType]
+build = Autoregressive

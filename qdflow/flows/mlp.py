@@ -63,6 +63,4 @@ class MLP(DenseFlow):
         return network(z, zip(self.weights, self.biases, strict=True), self.activation)
 
 
-def build(system: System, generator: torch.Generator, **options: object) -> MLP:
-    """See `MLP` for the options."""
-    return MLP(system, generator, **options)  # pyright: ignore[reportArgumentType]
+build = MLP

@@ -115,6 +115,4 @@ def _near_identity(
     return start
 
 
-def build(system: System, generator: torch.Generator, **options: object) -> Permutation:
-    """See `Permutation` for the options."""
-    return Permutation(system, generator, **options)  # pyright: ignore[reportArgumentType]
+build = Permutation

@@ -75,6 +75,4 @@ def turning(ab: Tensor) -> Tensor:
     return rows.reshape(2 * a.shape[0], 2 * a.shape[1])
 
 
-def build(system: System, generator: torch.Generator, **options: object) -> Rotation:
-    """See `Rotation` for the options."""
-    return Rotation(system, generator, **options)  # pyright: ignore[reportArgumentType]
+build = Rotation

@@ -145,6 +145,4 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(-1)
 
 
-def build(system: System, generator: torch.Generator, **options: object) -> Transformer:
-    """See `Transformer` for the options."""
-    return Transformer(system, generator, **options)  # pyright: ignore[reportArgumentType]
+build = Transformer
