@@ -76,7 +76,7 @@ def test_every_pair_is_counted_at_its_distance(rng):
 def test_pairs_of_gaussians_are_within_their_errors(rng):
     """Two independent normal vectors differ by a Rayleigh distance of scale sqrt(2)."""
     x = rng.normal(size=(20000, 3, 2))
-    r, density, stderr = plotting.pair_distances(x, 4.0, bins=20)
+    _r, density, stderr = plotting.pair_distances(x, 4.0, bins=20)
     edges = np.linspace(0, 4, 21)
     exact = 3 * np.diff(-np.exp(-(edges**2) / 4)) / (edges[1] - edges[0])
     assert np.abs((density - exact) / stderr).max() < 4.5
@@ -84,7 +84,7 @@ def test_pairs_of_gaussians_are_within_their_errors(rng):
 
 def test_a_training_without_a_bound_shows_no_final_point():
     F, exact = 10 + np.exp(-np.arange(100.0)), Estimate(9.0, 0.02, 100)
-    drawn, axes = plotting.figure(2, "title")
+    _drawn, axes = plotting.figure(2, "title")
     for axis, final in zip(axes, (Estimate(10.0, 0.01, 100), None)):
         plotting.show_training(axis, np.arange(100), F, 0.1 * F, final, exact, 9.5)
     labels = [axis.get_legend_handles_labels()[1] for axis in axes]

@@ -123,8 +123,9 @@ def _summary(*cells, verdict=CONVERGED):
     return pd.concat(
         [
             summary.rows(
-                {"F": Estimate(F, error, 100), "E": Estimate(1, 1, 1), "S": Estimate(1, 1, 1)},
-                dict.fromkeys("FES", "any"),
+                {"F": Estimate(F, error, 100), "E": Estimate(1, 1, 1)}
+                | ({"minority_sign": Estimate(0, 1e-4, 100)} if cell else {}),
+                dict.fromkeys(("F", "E", "minority_sign"), "any"),
                 cell=cell,
                 architecture="mlp" if cell else "reference",
                 objective="reverse" if cell else "",

@@ -82,12 +82,6 @@ def check(config: Mapping[str, Any]) -> None:
     for key, value in _numbers(config):
         if not math.isfinite(_number(value)) and not (key.endswith(".clip") and value > 0):
             raise ConfigError(f"{key} is {value}; it must be a finite number")
-    budget = config.get("reference", {})
-    if budget.get("max_draws", math.inf) < budget.get("draws", 0):
-        raise ConfigError(
-            f"reference.max_draws is {budget['max_draws']}, below reference.draws, which is"
-            f" {budget['draws']}; raise the one or lower the other"
-        )
 
 
 def matrix(config: Mapping[str, Any]) -> Matrix:
@@ -96,6 +90,12 @@ def matrix(config: Mapping[str, Any]) -> Matrix:
     Raises:
         ConfigError: a name that nothing has, a beta that is none, a cell twice.
     """
+    budget = config["reference"]
+    if budget["max_draws"] < budget["draws"]:
+        raise ConfigError(
+            f"reference.max_draws is {budget['max_draws']}, below reference.draws, which is"
+            f" {budget['draws']}; raise the one or lower the other"
+        )
     cells = [
         Cell(name, beta, seed)
         for name, spec in config["cells"].items()
@@ -215,28 +215,29 @@ def _figure_cells(name: str, config: Mapping[str, Any]) -> list[Cell]:
 def _comparison(name: str, config: Mapping[str, Any]) -> Comparison:
     spec = config["comparisons"][name]
     key = f"comparisons.{name}"
-    cell = _seeds(f"{key}.cell", spec["cell"], spec["beta"], key, config)
-    if "against" in spec:
-        against = _seeds(f"{key}.against", spec["against"], spec["beta"], key, config)
-        systems = [config["cells"][spec[side]]["system"] for side in ("cell", "against")]
-        if systems[0] != systems[1]:
-            raise ConfigError(
-                f"{key} holds {systems[0]} against {systems[1]}; compare cells of one system"
-            )
-        return Comparison(cell, against)
+    sides = {side: spec[side] for side in ("cell", "against") if side in spec}
+    for side, cell in sides.items():
+        _known(f"{key}.{side}", cell, config["cells"], "cells")
+    systems = [config["cells"][cell]["system"] for cell in sides.values()]
+    if len(set(systems)) > 1:
+        raise ConfigError(
+            f"{key} holds {systems[0]} against {systems[1]}; compare cells of one system"
+        )
+    cells = {side: _seeds(cell, spec["beta"], key, config) for side, cell in sides.items()}
+    if "against" in cells:
+        return Comparison(**cells)
     if config["cells"][spec["cell"]]["symmetry"] == "none":
         raise ConfigError(
             f"{key} lacks 'against', and cell {spec['cell']} is not averaged over a symmetry, so"
             " there is nothing to hold it against; add it"
         )
-    return Comparison(cell, [])
+    return Comparison(cells["cell"], [])
 
 
-def _seeds(key: str, name: str, beta: Any, where: str, config: Mapping[str, Any]) -> list[Cell]:
+def _seeds(name: str, beta: Any, key: str, config: Mapping[str, Any]) -> list[Cell]:
     """The cell at this beta, with each of its seeds."""
-    _known(key, name, config["cells"], "cells")
     one = {"cell": name, "beta": beta}
-    return [_cell(where, one | {"seed": seed}, config) for seed in config["cells"][name]["seeds"]]
+    return [_cell(key, one | {"seed": seed}, config) for seed in config["cells"][name]["seeds"]]
 
 
 def _cell(key: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> Cell:
