@@ -25,7 +25,7 @@ smoke: .venv/ready
 	@$(call NAMED,config/smoke.yaml)
 
 docs: figures
-	$(BIN)/python workflow/scripts/readme.py $(call RESULTS,config/config.yaml)
+	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/config.yaml)
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadgroup

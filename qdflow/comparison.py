@@ -1,5 +1,6 @@
 """Two cells held against each other: by how much is F lower, and is that more than chance?"""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -79,10 +80,10 @@ def compared(
         "ceiling": ceiling,
         "seeds": _seeds(ours),
         "against_seeds": _seeds(theirs),
-        "F": F.mean,
-        "F_stderr": F.stderr,
-        "against_F": other.mean,
-        "against_F_stderr": other.stderr,
+        "F": F.mean if is_bound(ours) else np.nan,
+        "F_stderr": F.stderr if is_bound(ours) else np.nan,
+        "against_F": other.mean if is_bound(theirs) else np.nan,
+        "against_F_stderr": other.stderr if is_bound(theirs) else np.nan,
         "gain": gain.mean if valid else np.nan,
         "gain_stderr": gain.stderr if valid else np.nan,
         "gain_ess": gain.ess if valid else np.nan,
@@ -94,6 +95,45 @@ def compared(
         "verdict": _verdict(gain, p, ceiling, against, _seeds(ours) * _seeds(theirs))
         if valid
         else "no verdict: a flow failed, so its F is no bound",
+    }
+
+
+def select(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Some comparisons, in the order of their names.
+
+    Raises:
+        ValueError: the table holds no such comparison.
+    """
+    at = {name: index for index, name in table["comparison"].items()}
+    if unknown := [name for name in names if name not in at]:
+        raise ValueError(f"no comparison {unknown[0]!r} in the table")
+    return table.loc[[at[name] for name in names], :]
+
+
+def overview(table: pd.DataFrame) -> pd.DataFrame:
+    """The comparisons at a glance, as text; steps and seconds are those of one training."""
+    return pd.DataFrame(_glance(row) for _, row in table.iterrows())
+
+
+def _glance(row: Any) -> dict[str, str]:
+    def text(quantity: str) -> str:
+        error = f"{quantity}_stderr"
+        known = np.isfinite(row[quantity])
+        return str(Estimate(row[quantity], row[error], np.nan)) if known else "no bound"
+
+    return {
+        "cell": row["cell"],
+        "against": row["against"],
+        "beta": f"{row['beta']:g}",
+        "F": text("F"),
+        "F of the other": text("against_F"),
+        "gain": text("gain"),
+        "ceiling": f"{row['ceiling']:.4f}" if row["symmetry"] != "none" else "",
+        "symmetry": row["symmetry"],
+        "seeds": f"{row['seeds']}, {row['against_seeds']}",
+        "steps": f"{row['steps']:.0f}, {row['against_steps']:.0f}",
+        "seconds": f"{row['seconds']:.0f}, {row['against_seconds']:.0f}",
+        "verdict": row["verdict"],
     }
 
 

@@ -1,6 +1,6 @@
 """The long table that all estimates share: one row a number."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,14 +108,65 @@ def overview(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(_glance(rows, summary) for rows in _densities(summary))
 
 
-def _glance(rows: pd.DataFrame, summary: pd.DataFrame) -> dict[str, str]:
+def select(summary: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """The rows of some cells, each after the reference that it is to be held against.
+
+    Args:
+        summary: the long table.
+        names: of cells, as CELL or CELL@BETA, in the order that is wanted.
+
+    Raises:
+        ValueError: the table holds no such cell.
+    """
+    chosen = {}  # by place, the cells wanted there
+    for name in names:
+        cell, _, beta = name.partition("@")
+        same = summary["cell"] == cell
+        if beta:
+            same &= summary["beta"] == float(beta)
+        if not bool(same.any()):
+            raise ValueError(f"no estimate of {name!r} in the table")
+        for place in zip(*(summary.loc[same, key] for key in ("system", "beta")), strict=True):
+            chosen.setdefault(place, {"": None})[cell] = None
+    return pd.concat(
+        summary.loc[
+            (summary["system"] == system) & (summary["beta"] == beta) & (summary["cell"] == cell), :
+        ]
+        for (system, beta), cells in chosen.items()
+        for cell in cells
+    )
+
+
+def measured(summary: pd.DataFrame, quantities: Sequence[str]) -> pd.DataFrame:
+    """Some quantities at a glance: a row of text for each density, empty where it lacks one.
+
+    F of a failed flow is no bound, and none is shown.
+    """
+    return pd.DataFrame(_measured(rows, quantities) for rows in _densities(summary))
+
+
+def _measured(rows: pd.DataFrame, quantities: Sequence[str]) -> dict[str, str]:
+    known = set(rows["quantity"])
+    shown = {q: str(pick(rows, q)) if q in known else "" for q in quantities}
+    if "F" in shown:
+        shown["F"] = bound(rows).removeprefix("F = ")
+    return _name(rows) | shown | {"verdict": rows["verdict"].iloc[0]}
+
+
+def _name(rows: pd.DataFrame) -> dict[str, str]:
     first = rows.iloc[0]
-    sign = pick(rows, "minority_sign") if first["cell"] else ""
     return {
         "system": first["system"],
         "beta": f"{first['beta']:g}",
         "cell": first["cell"] or "reference",
         "seed": str(first["seed"]) if first["cell"] else "",
+    }
+
+
+def _glance(rows: pd.DataFrame, summary: pd.DataFrame) -> dict[str, str]:
+    first = rows.iloc[0]
+    sign = pick(rows, "minority_sign") if first["cell"] else ""
+    return _name(rows) | {
         "trained by": first["objective"],
         "symmetry": first["symmetry"],
         "F": bound(rows).removeprefix("F = "),

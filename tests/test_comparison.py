@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qdflow.comparison import COMPARISONS, compared
+from qdflow.comparison import COMPARISONS, compared, overview, select
 from qdflow.stats import Estimate
 from qdflow.summary import rows
 
@@ -73,6 +73,10 @@ def test_one_training_each_is_said():
 def test_a_failed_flow_gets_no_verdict():
     row = judge(cell("a", [1.0]), cell("b", [2.0], verdict="failed: it folds"))
     assert np.isnan(row["gain"])
+    assert row["F"] == 1.0
+    assert np.isnan(row["against_F"])
+    (shown,) = overview(pd.DataFrame([row])).itertuples()
+    assert shown[4:7] == ("1.000(10)", "no bound", "no bound")
     assert row["verdict"] == "no verdict: a flow failed, so its F is no bound"
 
 
@@ -104,3 +108,14 @@ def test_the_gain_of_averaging_is_the_paired_one(gain, sentence):
 def test_a_missing_cell_is_named():
     with pytest.raises(ValueError, match="no estimate of cell 'b' at beta 2"):
         judge(cell("a", [1.0]))
+
+
+def test_the_overview_takes_the_chosen_in_order():
+    cells = cell("a", [1.0, 1.2]), cell("b", [2.0])
+    table = pd.DataFrame([judge(*cells) | {"comparison": name} for name in ("one", "two", "three")])
+    assert select(table, ["three", "one"])["comparison"].tolist() == ["three", "one"]
+    with pytest.raises(ValueError, match="no comparison 'four' in the table"):
+        select(table, ["one", "four"])
+    shown = overview(table).iloc[0]
+    assert shown[["F", "F of the other", "gain"]].tolist() == ["1.10(10)", "2.000(10)", "0.90(10)"]
+    assert shown[["seeds", "steps", "seconds"]].tolist() == ["2, 1", "15, 30", "2, 5"]

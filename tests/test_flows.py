@@ -24,6 +24,8 @@ VARIANTS = {
         {"channels": [2, 2]},
         {"channels": [4, 3], "activation": "softplus"},
         {"channels": [4], "rotation": True},
+        {"channels": [3, 2], "tied": True, "activation": "softplus"},
+        {"channels": [4, 2], "tied": True, "rotation": True},
     ],
     "rotation": [{"hidden": [3, 3]}, {"hidden": [4], "activation": "tanh", "leader_std": 0.1}],
     "transformer": [{"hidden": [8], "width": 6, "heads": 3}, {"hidden": [6], "blocks": 2}],
@@ -324,6 +326,20 @@ def test_the_talks_layer_is_its_matrix(generator):
     torch.testing.assert_close(flow.transform(z)[0].flatten(1), a)
 
 
+def test_tied_layers_are_gradients_of_convex_functions(generator):
+    """Their Jacobian is symmetric and positive definite, whatever the weights."""
+    for rotation in (False, True):
+        options = {"channels": [4], "tied": True, "rotation": rotation, "weight_std": 2.0}
+        flow = flows.build("permutation", System(3), generator, **options)
+        z = 2 * torch.randn(50, 6, dtype=torch.float64, generator=generator)
+        flow.own[-1].data.zero_()
+        flow.others[-1].data.zero_()
+        (flow.own[-1][0] if rotation else flow.own[-1]).data.add_(torch.eye(2 - rotation))
+        J = flow.mapping(z)[1]
+        torch.testing.assert_close(J, J.mT)
+        assert torch.linalg.eigvalsh(J).min() > 0.99  # s = 1 is all it starts with
+
+
 def test_rotating_blocks_commute_with_every_rotation(generator):
     """[R, W] = 0 for the weights; the activation leaves quarter turns only."""
     ab = torch.randn(2, 5, 3, dtype=torch.float64, generator=generator)
@@ -335,7 +351,11 @@ def test_rotating_blocks_commute_with_every_rotation(generator):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("rotation", {"hidden": [3, 3]}), ("permutation", {"channels": [4], "rotation": True})],
+    [
+        ("rotation", {"hidden": [3, 3]}),
+        ("permutation", {"channels": [4], "rotation": True}),
+        ("permutation", {"channels": [4], "rotation": True, "tied": True, "weight_std": 1.0}),
+    ],
 )
 def test_quarter_turns_are_a_symmetry_and_thirty_degrees_are_none(name, options, generator):
     flow = flows.build(name, System(3), generator, **options)
@@ -402,3 +422,5 @@ def test_square_layers_are_injective_by_construction_and_wider_ones_are_not(
     (key, (width,)) = next(iter(square.items()))
     assert flows.build(name, System(2), generator, **square).claim
     assert not flows.build(name, System(2), generator, **{key: [width + 2]}).claim
+    if name == "permutation":
+        assert flows.build(name, System(2), generator, channels=[width + 2], tied=True).claim

@@ -165,3 +165,28 @@ def test_a_failed_flow_shows_no_f():
     shown = summary.overview(table)
     assert shown["F"].tolist() == ["5.00(3)", "no bound"]
     assert shown["above exact"].tolist() == ["", ""]
+
+
+def test_chosen_cells_come_with_their_reference():
+    cold, hot = (
+        _summary(("", 5.0, 0.03), ("a", 5.5, 0.04), ("b", 5.2, 0.04)),
+        _summary(("", 1, 0.1)),
+    )
+    table = pd.concat([cold, hot.assign(beta=1.5)], ignore_index=True)
+    assert summary.overview(summary.select(table, ["b"]))["cell"].tolist() == ["reference", "b"]
+    both = summary.measured(summary.select(table, ["b@10", "a"]), ["F", "minority_sign", "x"])
+    assert both["cell"].tolist() == ["reference", "b", "a"]
+    assert both["F"].tolist() == ["5.00(3)", "5.20(4)", "5.50(4)"]
+    assert both["minority_sign"].tolist() == ["", "0.00000(10)", "0.00000(10)"]
+    assert set(both["x"]) == {""}
+    for unknown in ("c", "a@1.5"):
+        with pytest.raises(ValueError, match=f"no estimate of '{unknown}' in the table"):
+            summary.select(table, [unknown])
+
+
+def test_a_failed_flow_has_no_f_among_its_quantities():
+    table = _summary(("", 5.0, 0.03), ("a", 5.5, 0.04)).assign(verdict="failed: it folds")
+    assert summary.measured(table, ["F", "E"]).iloc[1][["F", "E"]].tolist() == [
+        "no bound",
+        "1.0(10)",
+    ]

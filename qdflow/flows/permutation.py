@@ -1,6 +1,6 @@
 """The talk's permutation-equivariant layers: [P, W] = 0 and P b = b."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -24,6 +24,10 @@ class Permutation(DenseFlow):
     Of the others an electron learns their sum in each channel, and no more: a mean field. In the
     talk's form every electron has its d = 2 channels throughout, and a layer d + 2 d^2 = 10
     parameters. Zaheer et al., Deep Sets (2017), lemma 3, has the same layer.
+
+    Wider layers fold. Tied ones do not: x -> s x + W^T sigma(W x + b), s > 0, is the gradient of
+    a strictly convex function, as sigma rises. Huang et al., Convex Potential Flows (2021), have
+    such maps; here W commutes with permutations.
     """
 
     symmetry = "permutation"
@@ -34,6 +38,7 @@ class Permutation(DenseFlow):
         generator: torch.Generator,
         channels: Sequence[int] = (2, 2),
         activation: str = "asinh",
+        tied: bool = False,
         rotation: bool = False,
         weight_std: float = 0.05,
         bias_std: float = 0.3,
@@ -43,8 +48,10 @@ class Permutation(DenseFlow):
         Args:
             system: gives n.
             generator: of the initial parameters.
-            channels: of each electron between the layers, 2 throughout in the talk's form.
+            channels: of each electron between the layers, 2 throughout in the talk's form; if
+                ``tied``, inside the maps, one after the other.
             activation: a name in `ACTIVATIONS`.
+            tied: convex gradients s x + W^T sigma(W x + b), and one layer of the talk's last.
             rotation: lambda and gamma of blocks (a, b; -b, a) and C = 0, so that the density has
                 C4 as well. Takes an odd activation and an even number of channels.
             weight_std: of the noise on the initial weights; of gamma, n times less.
@@ -66,38 +73,59 @@ class Permutation(DenseFlow):
         self.rotation = rotation
         if rotation:
             self.symmetry = "permutation+c4"
-        if max(channels, default=2) == 2:
+        if tied:
+            self.claim = "gradients of strictly convex functions"
+        elif max(channels, default=2) == 2:
             self.claim = "square layers and an injective activation"
         sizes = [c // unit for c in (2, *channels, 2)]
-        shapes = [((2, o, i) if rotation else (o, i)) for i, o in pairwise(sizes)]
+        pairs = [(i, sizes[0]) for i in sizes[1:]] if tied else [(o, i) for i, o in pairwise(sizes)]
+        shapes = [((2, o, i) if rotation else (o, i)) for o, i in pairs]
         self.own = nn.ParameterList(_near_identity(s, weight_std, generator) for s in shapes)
         self.others = nn.ParameterList(
             truncated_normal(s, weight_std / system.n, generator) for s in shapes
         )
         self.biases = nn.ParameterList(
-            truncated_normal((o,), bias_std, generator) for o in sizes[1:] if not rotation
+            truncated_normal((o,), bias_std, generator) for o, _ in pairs if not rotation
         )
+        straight = torch.zeros(len(channels), dtype=torch.float64)
+        self.log_s = nn.Parameter(straight) if tied else None
 
     def mapping(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """See `DenseFlow.mapping`; cost per sample O(n^2 channels^2)."""
-        sigma, slope = ACTIVATIONS[self.activation]
         size, d = z.shape
-        a = z.unflatten(1, (-1, 2))  # (size, n, channels)
         eye = torch.eye(d, dtype=z.dtype, device=z.device)
-        tangent = eye.view(1, d // 2, 2, d).mT  # of a: (size, n, 2 n, channels)
-        matrices = zip(self._matrices(self.own), self._matrices(self.others), strict=True)
-        for k, (own, others) in enumerate(matrices):
-            if k:
-                tangent = tangent * slope(a).unsqueeze(2)
-                a = sigma(a)
-            a = a @ own.T + a.sum(1, keepdim=True) @ others.T
-            tangent = tangent @ own.T + tangent.sum(1, keepdim=True) @ others.T
-            if not self.rotation:
-                a = a + self.biases[k]
-        return a.flatten(1), tangent.mT.flatten(1, 2).expand(size, -1, -1)
+        # Each electron's channels, and their derivatives: (size, n, c) and (size, n, 2 n, c).
+        a, tangent = z.unflatten(1, (-1, 2)), eye.view(1, d // 2, 2, d).mT
+        *inner, (W, b) = self._layers()
+        for k, (V, c) in enumerate(inner):
+            h, slope = self._bent(_mix(a, V) + c)
+            bent = slope.unsqueeze(2) * _mix(tangent, V)
+            if self.log_s is None:
+                a, tangent = h, bent
+            else:
+                s, back = self.log_s[k].exp(), [w.T for w in V]
+                a, tangent = s * a + _mix(h, back), s * tangent + _mix(bent, back)
+        x, jacobian = _mix(a, W) + b, _mix(tangent, W)
+        return x.flatten(1), jacobian.mT.flatten(1, 2).expand(size, -1, -1)
 
-    def _matrices(self, parameters: nn.ParameterList) -> list[Tensor]:
-        return [turning(ab) if self.rotation else ab for ab in parameters]
+    def _layers(self) -> Iterator[tuple[list[Tensor], Tensor | float]]:
+        """(lambda, gamma) and C of each layer."""
+        for k, pair in enumerate(zip(self.own, self.others, strict=True)):
+            yield (
+                [turning(ab) if self.rotation else ab for ab in pair],
+                0.0 if self.rotation else self.biases[k],
+            )
+
+    def _bent(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        """sigma(a) and sigma'(a)."""
+        sigma, slope = ACTIVATIONS[self.activation]
+        return sigma(a), slope(a)
+
+
+def _mix(a: Tensor, W: Sequence[Tensor]) -> Tensor:
+    """(I (x) lambda + 11^T (x) gamma) a, electrons in dimension 1, channels in the last."""
+    own, others = W
+    return a @ own.T + a.sum(1, keepdim=True) @ others.T
 
 
 def _near_identity(

@@ -1,0 +1,54 @@
+"""Put the numbers and figures of a finished run into README.md and docs/, between their marks.
+
+Usage: docs.py RESULTS_FOLDER
+
+    <!-- results: CELL CELL@BETA -->              the overview of these cells and their references
+    <!-- results: CELL CELL@BETA; F closest -->   these quantities of them
+    <!-- comparisons: NAME NAME -->               these comparisons
+    <!-- end of results -->                       ends each of them
+"""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from qdflow import comparison, summary, tables
+
+MARKED = re.compile(
+    r"(<!-- (results|comparisons): ([^;>]+?)(?:; ([^>]+?))? -->\n).*?(<!-- end of results -->)",
+    re.S,
+)
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    lines = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _filled(mark: re.Match[str]) -> str:
+    opening, what, names, quantities, closing = mark.groups()
+    if what == "comparisons":
+        table = comparison.overview(comparison.select(compared, names.split()))
+    elif quantities:
+        table = summary.measured(summary.select(results, names.split()), quantities.split())
+    else:
+        table = summary.overview(summary.select(results, names.split()))
+    return f"{opening}{_markdown(table)}\n{closing}"
+
+
+folder = Path(sys.argv[1])
+results = tables.read(folder / "summary.parquet", "summarize", summary.COLUMNS)
+if (folder / "comparisons.parquet").exists():
+    compared = tables.read(folder / "comparisons.parquet", "compare", comparison.COMPARISONS)
+texts = {page: page.read_text() for page in [Path("README.md"), *Path("docs").glob("*.md")]}
+try:
+    changed = {page: MARKED.sub(_filled, text) for page, text in texts.items()}
+except (ValueError, NameError) as error:
+    sys.exit(f"a mark in README.md or docs/ asks for what {folder} does not hold: {error}")
+for page, text in changed.items():
+    page.write_text(text)
+for path in sorted((folder / "figures").glob("*.png")):
+    shutil.copyfile(path, Path("docs") / path.name)
