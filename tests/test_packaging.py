@@ -69,10 +69,40 @@ def test_the_library_knows_no_workflow():
         assert "snakemake" not in path.read_text().lower(), path
 
 
-def test_the_readme_shows_pictures_that_are_there_and_a_table_that_is_filled():
-    readme = (ROOT / "README.md").read_text()
-    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", readme):
-        assert (ROOT / picture).is_file(), picture
-    filled = re.search(r"<!-- results -->\n(.*?)<!-- end of results -->", readme, re.S)
-    assert filled
-    assert filled[1].count("| reference |") >= 3
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_show_pictures_that_are_there_and_tables_that_are_filled(page):
+    text = page.read_text()
+    for picture in re.findall(r"\]\(([^)#:]+\.png)\)", text):
+        assert (page.parent / picture).is_file(), picture
+    marked = re.findall(
+        r"<!-- (?:results|comparisons): .*? -->\n(.*?)<!-- end of results -->", text, re.S
+    )
+    assert len(marked) == text.count("<!-- end of results -->")
+    assert all(table.count("\n") >= 3 for table in marked)
+    values = re.findall(r"<!-- value: \S+ \S+ -->(.*?)<!-- end -->", text)
+    assert len(values) == text.count("<!-- end -->")
+    assert all(values)
+
+
+def test_the_readme_has_a_table_and_a_picture():
+    text = (ROOT / "README.md").read_text()
+    assert "<!-- results: " in text
+    assert "![" in text
+
+
+def test_the_slides_leave_out_no_cell_and_no_figure():
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    page = (ROOT / "docs/slides.md").read_text()
+    for cell, spec in config["cells"].items():
+        assert f"`{cell}`" in page, cell
+        for beta in spec["beta"] if isinstance(spec["beta"], list) else [spec["beta"]]:
+            name = f"{cell}@{beta}" if isinstance(spec["beta"], list) else cell
+            for quantity in ("F", "exact", "verdict", "minority_sign"):
+                assert f"<!-- value: {name} {quantity} -->" in page, name
+    for figure in config["figures"]:
+        assert f"]({figure}.png)" in page, figure
+    for comparison in config["comparisons"]:
+        assert re.search(rf"<!-- comparisons: .*\b{comparison}\b.* -->", page), comparison

@@ -197,6 +197,22 @@ def test_a_hyperparameter_reruns_its_cell(clone):
     }
 
 
+def test_what_is_compared_reruns_the_comparisons_only(clone):
+    edit(clone / "config/smoke.yaml", "against: talk-cold, beta", "against: rotation, beta")
+    assert planned(clone) == {
+        ("compare", "comparisons.parquet"),
+        ("figure", "figures/ledger.pdf"),
+    }
+
+
+def test_averaging_in_another_way_retrains_that_cell(clone):
+    edit(clone / "config/smoke.yaml", "averaging: in_the_loss", "averaging: afterwards")
+    jobs = planned(clone)
+    assert {output for rule, output in jobs if rule == "train"} == {
+        "flows/c4-in-the-loss/beta2/seed0/model.pt"
+    }
+
+
 def test_values_that_swap_are_noticed(clone):
     """Snakemake compares params as an unnamed set: two that trade values would look the same."""
     edit(clone / "config/smoke.yaml", "steps: 100, batch: 128", "steps: 128, batch: 100")
@@ -204,17 +220,17 @@ def test_values_that_swap_are_noticed(clone):
 
 
 def test_a_new_beta_runs_that_beta(clone):
-    edit(clone / "config/smoke.yaml", "mlp-16-16, beta: 1.5", "mlp-16-16, beta: [1.5, 2.0]")
+    edit(clone / "config/smoke.yaml", "rotation, beta: 10", "rotation, beta: [10, 2.0]")
     jobs = planned(clone)
     assert {job for job in jobs if job[0] != "summarize"} == {
         ("reference", "reference/dot-3/beta2/estimates.parquet"),
-        ("train", "flows/talk-hot-wide/beta2/seed0/model.pt"),
-        ("estimate", "flows/talk-hot-wide/beta2/seed0/estimates.parquet"),
+        ("train", "flows/rotation/beta2/seed0/model.pt"),
+        ("estimate", "flows/rotation/beta2/seed0/estimates.parquet"),
     }
 
 
 def test_another_spelling_of_beta_is_the_same_cell(clone):
-    edit(clone / "config/smoke.yaml", "mlp-16-16, beta: 1.5", 'mlp-16-16, beta: "15e-1"')
+    edit(clone / "config/smoke.yaml", "mlp-8-8, beta: 1.5", 'mlp-8-8, beta: "15e-1"')
     assert planned(clone) == set()
 
 
@@ -225,16 +241,17 @@ def test_a_figures_script_and_title_redraw_that_figure(clone):
         "math.lgamma(shown.n)",
     )
     assert planned(clone) == {("figure", "figures/final-result.pdf")}
-    edit(clone / "config/smoke.yaml", "[6, 16, 16, 6] at", "Wide: [6, 16, 16, 6] at")
+    edit(clone / "config/smoke.yaml", "[6, 8, 8, 6] at", "Hot: [6, 8, 8, 6] at")
     assert planned(clone) == {
         ("figure", "figures/final-result.pdf"),
-        ("figure", "figures/hot-wide.pdf"),
+        ("figure", "figures/hot.pdf"),
     }
 
 
 def test_drawing_and_summing_up_again_gives_the_same_bytes(clone):
     results = clone / "results/smoke"
     made = [*results.joinpath("figures").iterdir(), results / "summary.parquet"]
+    made.append(results / "comparisons.parquet")
     before = {path.name: path.read_bytes() for path in made}
     for path in made:
         path.unlink()
@@ -242,20 +259,55 @@ def test_drawing_and_summing_up_again_gives_the_same_bytes(clone):
     assert {path.name: path.read_bytes() for path in made} == before
 
 
-def test_the_readme_takes_up_the_numbers_again_and_again(clone):
-    """As `make docs` does; a table that is there already is replaced."""
-    for title in ("one", "two"):
-        edit(clone / "README.md", "| system |", f"| {title} | system |")
-        run = [sys.executable, "workflow/scripts/readme.py", "results/smoke"]
-        environment = os.environ | {"PYTHONPATH": str(clone)}
-        subprocess.run(run, cwd=clone, env=environment, check=True)
+def fill_docs(clone):
+    """As `make docs` does."""
+    run = [sys.executable, "workflow/scripts/docs.py", "results/smoke"]
+    environment = os.environ | {"PYTHONPATH": str(clone)}
+    return subprocess.run(run, cwd=clone, env=environment, capture_output=True, text=True)
+
+
+def test_the_pages_take_up_the_numbers_again_and_again(clone):
+    """A table that is there already is replaced."""
+    end = "<!-- end of results -->"
+    (clone / "README.md").write_text(f"<!-- results: talk-cold talk-hot -->\n{end}\n")
+    (clone / "docs/slides.md").write_text(
+        f"<!-- results: talk-hot; F closest -->\nold\n{end}\n"
+        f"<!-- comparisons: transformer -->\n{end}\n"
+        "F = <!-- value: talk-cold F -->old<!-- end -->, <!-- value: talk-hot exact --><!-- end -->"
+    )
+    (clone / "docs/design.md").write_text("No marks.")
+    for _ in range(2):
+        run = fill_docs(clone)
+        assert run.returncode == 0, run.stderr
     text = (clone / "README.md").read_text()
-    assert text.count("| dot-3 | 10 | mlp-8-8 | reverse | 0 |") == 1
-    assert text.count("| system |") == 1
-    assert "| one |" not in text
-    assert "| two |" not in text
+    assert re.findall(r"^\| dot-3 \| (.*?) \| (.*?) \|", text, re.M) == [
+        ("10", "reference"),
+        ("10", "talk-cold"),
+        ("1.5", "reference"),
+        ("1.5", "talk-hot"),
+        ("1.5", "talk-hot"),
+    ]
+    page = (clone / "docs/slides.md").read_text()
+    assert "old" not in page
+    assert "| system | beta | cell | seed | F | closest | verdict |" in page
+    assert page.count("| mlp-transformer | talk-hot | 1.5 |") == 1
+    summary = tables.read(clone / "results/smoke/summary.parquet", "summarize", COLUMNS)
+    cold, exact = (
+        pick(summary[(summary["cell"] == cell) & (summary["beta"] == beta)], "F")
+        for cell, beta in (("talk-cold", 10), ("", 1.5))
+    )
+    assert f"talk-cold F -->{cold}<!-- end -->" in page
+    assert f"talk-hot exact -->{exact}<!-- end -->" in page
     figure = clone / "results/smoke/figures/final-result.png"
     assert (clone / "docs/final-result.png").read_bytes() == figure.read_bytes()
+
+
+def test_a_mark_that_asks_for_what_is_not_there_is_named(clone):
+    (clone / "README.md").write_text("<!-- results: talk-warm -->\n<!-- end of results -->\n")
+    run = fill_docs(clone)
+    assert run.returncode != 0
+    assert "asks for what results/smoke does not hold: no estimate of 'talk-warm'" in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_a_broken_table_is_named_with_its_remedy(clone):

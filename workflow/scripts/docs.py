@@ -6,6 +6,7 @@ Usage: docs.py RESULTS_FOLDER
     <!-- results: CELL CELL@BETA; F closest -->   these quantities of them
     <!-- comparisons: NAME NAME -->               these comparisons
     <!-- end of results -->                       ends each of them
+    <!-- value: CELL@BETA F -->...<!-- end -->    one quantity, of all seeds; or `exact`, `verdict`
 """
 
 import re
@@ -21,6 +22,7 @@ MARKED = re.compile(
     r"(<!-- (results|comparisons): ([^;>]+?)(?:; ([^>]+?))? -->\n).*?(<!-- end of results -->)",
     re.S,
 )
+VALUE = re.compile(r"(<!-- value: (\S+) (\S+) -->).*?(<!-- end -->)")
 
 
 def _markdown(table: pd.DataFrame) -> str:
@@ -39,13 +41,22 @@ def _filled(mark: re.Match[str]) -> str:
     return f"{opening}{_markdown(table)}\n{closing}"
 
 
+def _value(mark: re.Match[str]) -> str:
+    opening, name, quantity, closing = mark.groups()
+    exact = quantity == "exact"
+    table = summary.measured(summary.select(results, [name]), ["F" if exact else quantity])
+    found = table[(table["cell"] == "reference") == exact]["F" if exact else quantity]
+    values = dict.fromkeys(text.split(":")[0] for text in found)
+    return f"{opening}{', '.join(values)}{closing}"
+
+
 folder = Path(sys.argv[1])
 results = tables.read(folder / "summary.parquet", "summarize", summary.COLUMNS)
 if (folder / "comparisons.parquet").exists():
     compared = tables.read(folder / "comparisons.parquet", "compare", comparison.COMPARISONS)
 texts = {page: page.read_text() for page in [Path("README.md"), *Path("docs").glob("*.md")]}
 try:
-    changed = {page: MARKED.sub(_filled, text) for page, text in texts.items()}
+    changed = {page: VALUE.sub(_value, MARKED.sub(_filled, text)) for page, text in texts.items()}
 except (ValueError, NameError) as error:
     sys.exit(f"a mark in README.md or docs/ asks for what {folder} does not hold: {error}")
 for page, text in changed.items():
