@@ -1,9 +1,27 @@
-"""What z is drawn from."""
+"""What z is drawn from; every base is symmetric under permutations, rotations and mirrors."""
 
 import math
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class Base(Protocol):
+    """A normalised density of n labelled electrons that can be sampled."""
+
+    n: int
+
+    def sample(self, size: int, generator: torch.Generator, like: Tensor) -> Tensor:
+        """z (size, n, 2), with the dtype of ``like`` and on its device.
+
+        Drawn where the generator lives: a CPU generator gives the same z for every device.
+        """
+        ...
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """ln of the density.  z (*batch, n, 2) -> (*batch,)."""
+        ...
 
 
 class Gaussian:
@@ -14,10 +32,7 @@ class Gaussian:
         self.n = n
 
     def sample(self, size: int, generator: torch.Generator, like: Tensor) -> Tensor:
-        """z (size, n, 2), with the dtype of ``like`` and on its device.
-
-        Drawn where the generator lives: a CPU generator gives the same z for every device.
-        """
+        """See `Base.sample`."""
         shape = (size, self.n, 2)
         z = torch.randn(shape, generator=generator, dtype=like.dtype, device=generator.device)
         return z.to(like.device)
@@ -25,3 +40,49 @@ class Gaussian:
     def log_prob(self, z: Tensor) -> Tensor:
         """ln N(z; 0, 1).  z (*batch, n, 2) -> (*batch,)."""
         return -0.5 * z.square().sum((-2, -1)) - self.n * math.log(2 * math.pi)
+
+
+class Ginibre:
+    """Eigenvalues of an n x n matrix of independent complex normal numbers, in random order.
+
+    Their density over labelled electrons, with z_i in the complex plane, is prod_{i<j}
+    |z_i - z_j|^2 exp(-sum_i |z_i|^2) / (pi^n prod_{k=1}^n k!): that of charges which repel by a
+    logarithm, in a trap at one temperature. They fill a disk of radius sqrt(n) evenly.
+    Ginibre, J. Math. Phys. 6, 440 (1965), eq. 1.31; Mehta, Random Matrices (2004), chapter 15.
+    """
+
+    def __init__(self, n: int) -> None:
+        """For z of shape (size, n, 2)."""
+        self.n = n
+        self._pairs = torch.triu_indices(n, n, 1)
+        self._log_norm = n * math.log(math.pi) + sum(math.lgamma(k + 1) for k in range(1, n + 1))
+
+    def sample(self, size: int, generator: torch.Generator, like: Tensor) -> Tensor:
+        """See `Base.sample`; about 0.1 ms a sample of n = 20 electrons."""
+        shape, device = (size, self.n, self.n), generator.device
+        dtype = like.dtype.to_complex()  # of which E |entry|^2 = 1
+        matrix = torch.randn(shape, generator=generator, dtype=dtype, device=device)
+        z = torch.view_as_real(torch.linalg.eigvals(matrix))
+        # the algorithm that finds them prefers an order, which the density does not know
+        order = torch.rand(shape[:2], generator=generator, device=device).argsort(1)
+        return z.gather(1, order.unsqueeze(2).expand_as(z)).to(like.device)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """ln of the density; -inf where two coincide.  z (*batch, n, 2) -> (*batch,)."""
+        i, j = self._pairs.to(z.device)
+        repulsion = (z[..., i, :] - z[..., j, :]).square().sum(-1).log().sum(-1)
+        return repulsion - z.square().sum((-2, -1)) - self._log_norm
+
+
+BASES: dict[str, type[Gaussian] | type[Ginibre]] = {"gaussian": Gaussian, "ginibre": Ginibre}
+
+
+def build(base: str, n: int) -> Base:
+    """The base of that name for n electrons.
+
+    Raises:
+        ValueError: no base has that name.
+    """
+    if base not in BASES:
+        raise ValueError(f"unknown base {base!r}; choose from {', '.join(BASES)}")
+    return BASES[base](n)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from qdflow.bases import Gaussian
+from qdflow.bases import Base
 
 
 class Draw(NamedTuple):
@@ -35,7 +35,7 @@ class Flow(nn.Module):
     claim: str = ""
     symmetry: str = "none"
     exact_log_prob: bool = False
-    base: Gaussian
+    base: Base
 
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x (size, n, 2), ladj = ln |det dx/dz| (size,) and that determinant's sign (size,).
