@@ -36,13 +36,14 @@ def act(g: Tensor, x: Tensor) -> Tensor:
 def log_order(symmetry: str, n: int) -> float:
     """ln |G| of a symmetry as the tables spell it: names joined by +, or `none`.
 
-    T ln |G| is what averaging over the group can gain in F at most.
+    T ln |G| is what averaging over the group can gain in F at most; infinite for `o2`, all
+    rotations and mirrors of the plane.
 
     Raises:
         ValueError: a name stands for no group.
     """
     sizes = {name: math.log(len(g)) for name, g in GROUPS.items()}
-    sizes |= {"none": 0.0, "permutation": math.lgamma(n + 1)}
+    sizes |= {"none": 0.0, "permutation": math.lgamma(n + 1), "o2": math.inf}
     if unknown := set(symmetry.split("+")) - set(sizes):
         raise ValueError(f"unknown symmetry {unknown.pop()!r}; choose from {', '.join(sizes)}")
     return sum(sizes[name] for name in symmetry.split("+"))

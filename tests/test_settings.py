@@ -9,6 +9,7 @@ from conftest import ROOT
 from snakemake.utils import validate
 
 from qdflow import flows
+from qdflow.bases import BASES
 from qdflow.flows import NAMES
 from qdflow.flows._dense import ACTIVATIONS, ODD
 from qdflow.symmetry import GROUPS, log_order
@@ -90,7 +91,11 @@ def test_the_configurations_are_valid(name):
         ("cells.talk-hot.objective", "forward", "is 'forward'; choose from reverse"),
         ("architectures.mlp-8-8.hidden", [4, 8], "hidden is [4, 8], but for 3 electrons use"),
         ("architectures.mlp-8-8.hiden", [8], "the unknown key 'hiden' (did you mean 'hidden'?)"),
-        ("architectures.mlp-8-8.flow", "mpl", "is 'mpl'; choose from autoregressive, mlp, perm"),
+        (
+            "architectures.mlp-8-8.flow",
+            "mpl",
+            "is 'mpl'; choose from autoregressive, convex, mlp, perm",
+        ),
         ("architectures.mlp-8-8.flow", "mpl", "transformer (did you mean 'mlp'?)"),
         ("architectures.rotation.hidden", [2], "hidden is [2], but for 3 electrons use widths of"),
         ("architectures.mlp-transformer.hidden", [5], "for 3 electrons use widths of at least 6"),
@@ -252,6 +257,7 @@ def test_the_schema_offers_what_the_code_has():
     for flow, odd in (("mlp", False), ("permutation", False), ("rotation", True)):
         offered = SCHEMA["$defs"][flow]["properties"]["activation"]["enum"]
         assert offered == list(ODD if odd else ACTIVATIONS)
+    assert SCHEMA["$defs"]["convex"]["properties"]["base"]["enum"] == list(BASES)
     cell = properties["cells"]["additionalProperties"]["properties"]
     assert cell["symmetry"]["enum"] == ["none", *GROUPS]
     compared = properties["comparisons"]["additionalProperties"]["properties"]["symmetry"]["enum"]

@@ -41,6 +41,7 @@ def test_orders_are_those_of_the_groups():
     assert log_order("c4", 20) / 10 == pytest.approx(0.1386, abs=1e-4)
     assert log_order("permutation", 20) / 10 == pytest.approx(4.2336, abs=1e-4)
     assert log_order("permutation+c4", 3) == pytest.approx(math.log(24))
+    assert log_order("permutation+o2", 3) == math.inf
     with pytest.raises(ValueError, match="unknown symmetry 'c5'; choose from c2, c4"):
         log_order("c5", 3)
 

@@ -14,7 +14,7 @@ from jsonschema.exceptions import best_match
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 
 # Of the flows in qdflow/flows/, known here so that a plan need not import torch; tests compare.
-EXACT_LOG_PROB = ("autoregressive",)
+EXACT_LOG_PROB = ("autoregressive", "convex")
 ODD = ("tanh", "asinh")
 LEAST_HIDDEN = {"mlp": 2, "transformer": 2, "rotation": 1}  # per electron
 FLOWS_SHOWN = {  # at least, at most, by kind of figure

@@ -27,7 +27,8 @@ class Flow(nn.Module):
 
     Attributes:
         claim: why log_q is a log-density by construction; empty where only a search can tell.
-        symmetry: what q has exactly (`none`, `permutation`, `c4`, joined by +), for the tables.
+        symmetry: what q has exactly, for the tables: `none`, or joined by + `permutation`, `c4`,
+            `o2` (all rotations and mirrors).
         exact_log_prob: whether `log_prob` is exact at every x, and not only near samples.
         base: what z is drawn from.
     """

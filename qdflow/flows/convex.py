@@ -1,0 +1,212 @@
+"""Gradients of convex pair potentials: permutations and rotations are exact, nothing folds."""
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from qdflow import bases
+from qdflow.flows._dense import InverseError
+from qdflow.flows._radial import Radial
+from qdflow.flows.base import Flow
+from qdflow.inverse import convex_newton
+from qdflow.system import TRAPS, System
+
+
+class Convex(Flow):
+    """Layers x -> s grad Psi(x), where Psi is a strictly convex sum over electrons and pairs.
+
+    Psi(x) = sum_i A(|x_i|) + sum_{i<j} B(|x_i - x_j|) + a positive quadratic form. A strictly
+    convex function has an injective gradient (Huang et al., Convex Potential Flows (2021)); and
+    as its Hessian is nowhere smaller than a fixed multiple of 1, every x has a preimage, which is
+    the minimum of Psi(z) - x z: the map is a bijection of R^{2n}, ln q a log-density, and the
+    inverse a convex problem. Psi knows neither labels nor directions, and neither does the base.
+
+    B pushes two electrons apart by a constant as soon as they are farther from each other than
+    its softening: that opens the Coulomb hole. A softening of 0 would leave the hole without any
+    preimage, where ln q is minus infinity; as it is, ln q is finite there, and very small.
+    """
+
+    claim = "gradients of strictly convex functions"
+    symmetry = "permutation+o2"
+    exact_log_prob = True
+
+    def __init__(
+        self,
+        system: System,
+        generator: torch.Generator,
+        base: str = "ginibre",
+        layers: int = 6,
+        ramps: int = 8,
+    ) -> None:
+        """The base, scaled to the virial theorem of the dot, with small holes.
+
+        Args:
+            system: gives n and, by its trap, the size of the dot.
+            generator: of the samples of the base that are measured for it.
+            base: a name in `bases.BASES`.
+            layers: gradients, one after the other.
+            ramps: of A and of B in each of them.
+
+        Raises:
+            ValueError: no layer, no ramp, or an unknown base.
+        """
+        super().__init__()
+        if min(layers, ramps) < 1:
+            raise ValueError(f"layers is {layers} and ramps is {ramps}; both must be at least 1")
+        self.base = bases.build(base, system.n)
+        z = self.base.sample(500, generator, torch.zeros((), dtype=torch.float64))
+        scale = _virial_scale(system, z)
+        self.log_s = nn.Parameter(torch.tensor(scale, dtype=torch.float64).log())
+        radius = scale * z.square().sum(2).mean().sqrt().item()
+        self.layers = nn.ModuleList(_Layer(system.n, radius, ramps) for _ in range(layers))
+        with torch.no_grad():
+            y = scale * z.mT
+            for layer in self.layers:
+                y = cast(_Layer, layer).keep_size(y)
+
+    def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Flow.transform`; a Cholesky factor of 2n x 2n and n^2 ramps a layer and sample."""
+        y, ladj = self.log_s.exp() * z.mT, 2 * self.base.n * self.log_s
+        for layer in self.layers:
+            y, more = layer(y)
+            ladj = ladj + more
+        return y.mT, ladj, torch.ones_like(ladj)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """ln q(x), exact for every x.  x (size, n, 2) -> (size,).
+
+        Raises:
+            InverseError: rounding, or an x that is no number, kept a minimum from being found.
+        """
+        y, ladj = x.mT, 2 * self.base.n * self.log_s
+        for layer in reversed(self.layers):
+            y = cast(_Layer, layer).inverse(y)
+            ladj = ladj + layer(y)[1]
+        return self.base.log_prob(y.mT / self.log_s.exp()) - ladj
+
+
+class _Layer(nn.Module):
+    """y -> s grad Psi(y); y (size, 2, n) holds the first coordinates, then the second.
+
+    The quadratic form of Psi is sum_i |y_i - Y|^2 / 2 + n m |Y|^2 / 2, Y the centre of mass.
+    """
+
+    def __init__(self, n: int, radius: float, ramps: int) -> None:
+        super().__init__()
+        self.n = n
+        # what trainings of 20 electrons came to, roughly
+        self.A = Radial(ramps, 1.6 * radius, linear=0.002, height=0.1, soft=0.1 * radius)
+        self.B = Radial(ramps, 2.5 * radius, linear=0.4 / n, height=0.2 / n, soft=0.03 * radius)
+        self.log_s = nn.Parameter(torch.zeros((), dtype=torch.float64))
+        self.log_m = nn.Parameter(torch.zeros((), dtype=torch.float64))
+        # an electron makes a pair with itself, too, whose terms are 0 or cancel
+        i, j = torch.triu_indices(n, n)
+        pair = torch.zeros(n, n, dtype=torch.long)
+        pair[i, j] = pair[j, i] = torch.arange(len(i))
+        for name, index in (("i", i), ("j", j), ("pair", pair.flatten())):
+            self.register_buffer(name, index, persistent=False)
+
+    def forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The image (size, 2, n) and ladj (size,)."""
+        gradient, hessian = self.derivatives(y)
+        return self.log_s.exp() * gradient, _log_det(hessian) + 2 * self.n * self.log_s
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """y with forward(y) = x, differentiable.  x (size, 2, n) -> (size, 2, n).
+
+        The derivative is that of one Newton step from there: d y = H^-1 (d x / s - d grad Psi).
+        """
+        x = x * (-self.log_s).exp()
+        with torch.no_grad():
+            tolerance = 0.1 * math.sqrt(torch.finfo(x.dtype).eps)
+            y, solved = convex_newton(self._potential, self._flat, x.flatten(1), tolerance)
+        if not solved.all():
+            raise InverseError(
+                f"the minimum that is the preimage was not found for {int((~solved).sum())} of"
+                f" {len(x)} configurations; in {x.dtype} they may be too far away"
+            )
+        gradient, hessian = self._flat(y)
+        L = torch.linalg.cholesky(hessian.detach())
+        step = torch.cholesky_solve((gradient - x.flatten(1)).unsqueeze(-1), L)
+        return (y - step.squeeze(-1)).unflatten(1, (2, -1))
+
+    def potential(self, y: Tensor) -> Tensor:
+        """Psi.  y (size, 2, n) -> (size,)."""
+        i, j = torch.triu_indices(self.n, self.n, 1, device=y.device)
+        pairs = self.B((y[..., i] - y[..., j]).square().sum(1)).sum(1)
+        Y2 = self.n * y.mean(2).square().sum(1)
+        own = self.A(y.square().sum(1)).sum(1)
+        return (y.square().sum((1, 2)) + (self.log_m.exp() - 1) * Y2) / 2 + own + pairs
+
+    def derivatives(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """grad Psi (size, 2, n) and its Jacobian (size, 2n, 2n) at y (size, 2, n)."""
+        i, j, pair = (self.get_buffer(name) for name in ("i", "j", "pair"))
+        fA, gA = self.A.derivatives(y.square().sum(1))
+        apart = y.index_select(2, i) - y.index_select(2, j)
+        f, g = (
+            t.index_select(1, pair).unflatten(1, (self.n, self.n))
+            for t in self.B.derivatives(apart.square().sum(1))
+        )
+        own, centre = 1 + fA + f.sum(2), self.log_m.exp() - 1
+        gradient = own.unsqueeze(1) * y - y @ f + centre * y.mean(2, keepdim=True)
+        return gradient, _blocks(y, own, gA, f - centre / self.n, g)
+
+    def keep_size(self, y: Tensor) -> Tensor:
+        """The image, after s is set such that it has the mean square radius of y."""
+        image = self.derivatives(y)[0]
+        self.log_s.copy_((y.square().mean() / image.square().mean()).log() / 2)
+        return self.log_s.exp() * image
+
+    def _potential(self, y: Tensor) -> Tensor:
+        return self.potential(y.unflatten(1, (2, -1)))
+
+    def _flat(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        gradient, hessian = self.derivatives(y.unflatten(1, (2, -1)))
+        return gradient.flatten(1), hessian
+
+
+def _blocks(y: Tensor, own: Tensor, gA: Tensor, f: Tensor, g: Tensor) -> Tensor:
+    """The Hessian (size, 2n, 2n): blocks of electrons for each two of the coordinates.
+
+    Args:
+        y: (size, 2, n).
+        own: (size, n), what multiplies each electron's own coordinates in the gradient.
+        gA: (size, n) of A.
+        f, g: (size, n, n) of the pairs.
+    """
+    apart = y.unsqueeze(3) - y.unsqueeze(2)  # (size, 2, n, n)
+    along, own_along = g.unsqueeze(1) * apart, gA.unsqueeze(1) * y
+    blocks = {}
+    for a, b in ((0, 0), (0, 1), (1, 1)):
+        pairs = along[:, a] * apart[:, b]
+        diagonal = own_along[:, a] * y[:, b] + pairs.sum(2)
+        if a == b:
+            pairs, diagonal = pairs + f, diagonal + own
+        blocks[a, b] = torch.diag_embed(diagonal) - pairs
+    rows = [torch.cat([blocks[0, b] for b in (0, 1)], 2)]
+    rows += [torch.cat([blocks[b, 1] for b in (0, 1)], 2)]
+    return torch.cat(rows, 1)
+
+
+def _log_det(hessian: Tensor) -> Tensor:
+    """ln det of positive definite matrices, once differentiable.  (size, d, d) -> (size,)."""
+    L = torch.linalg.cholesky(hessian.detach())
+    value = 2 * L.diagonal(0, 1, 2).log().sum(1)
+    if not torch.is_grad_enabled():
+        return value
+    # d ln det H = tr H^-1 dH takes two thirds of the time of differentiating the factor
+    return value + (torch.cholesky_inverse(L) * (hessian - hessian.detach())).sum((1, 2))
+
+
+def _virial_scale(system: System, z: Tensor) -> float:
+    """s for which s z obeys degree <V> = <V_ee>, the virial theorem at T = 0; 1 if n is 1."""
+    if system.n == 1:
+        return 1.0
+    degree = TRAPS[system.trap].degree
+    ratio = system.pair_energy(z).mean() / (degree * system.trap_energy(z).mean())
+    return ratio.item() ** (1 / (degree + 1))
+
+
+build = Convex
