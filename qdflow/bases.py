@@ -6,6 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from qdflow.system import TRAPS, System
+
 
 class Base(Protocol):
     """A normalised density of n labelled electrons that can be sampled."""
@@ -74,6 +76,26 @@ class Ginibre:
         return repulsion - z.square().sum((-2, -1)) - self._log_norm
 
 
+class Extended:
+    """Positions from a base, momenta from independent standard normal distributions."""
+
+    def __init__(self, positions: Base) -> None:
+        """For z of shape (size, n, 4): momenta after positions."""
+        self.positions = positions
+        self.momenta = Gaussian(positions.n)
+        self.n = positions.n
+
+    def sample(self, size: int, generator: torch.Generator, like: Tensor) -> Tensor:
+        """See `Base.sample`; z (size, n, 4)."""
+        parts = [base.sample(size, generator, like) for base in (self.positions, self.momenta)]
+        return torch.cat(parts, dim=2)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """ln of the density.  z (*batch, n, 4) -> (*batch,)."""
+        x, p = z.split(2, dim=-1)
+        return self.positions.log_prob(x) + self.momenta.log_prob(p)
+
+
 BASES: dict[str, type[Gaussian] | type[Ginibre]] = {"gaussian": Gaussian, "ginibre": Ginibre}
 
 
@@ -86,3 +108,17 @@ def build(base: str, n: int) -> Base:
     if base not in BASES:
         raise ValueError(f"unknown base {base!r}; choose from {', '.join(BASES)}")
     return BASES[base](n)
+
+
+def virial_scale(system: System, z: Tensor) -> float:
+    """s for which s z obeys degree <V> = <V_ee>, the virial theorem at T = 0; 1 if n is 1.
+
+    Args:
+        system: whose trap it is.
+        z: (size, n, 2) samples of a base.
+    """
+    if system.n == 1:
+        return 1.0
+    degree = TRAPS[system.trap].degree
+    ratio = system.pair_energy(z).mean() / (degree * system.trap_energy(z).mean())
+    return ratio.item() ** (1 / (degree + 1))

@@ -19,6 +19,7 @@ from qdflow.system import System
 VARIANTS = {
     "autoregressive": [{"hidden": [12, 12]}, {"hidden": [12], "layers": 3}],
     "convex": [{"layers": 2, "ramps": 3}, {"layers": 1, "ramps": 2, "base": "gaussian"}],
+    "leapfrog": [{"layers": 2, "radial": 3}, {"layers": 1, "radial": 2, "base": "gaussian"}],
     "mlp": [{"hidden": [8, 10]}, {"hidden": [6], "activation": "asinh"}],
     "permutation": [
         {"channels": [2, 2]},
@@ -38,6 +39,7 @@ ONE_ELECTRON = {
     "transformer": {"hidden": [], "width": 4},
 }
 CASES = [(name, k) for name in flows.NAMES for k in range(len(VARIANTS.get(name, [{}])))]
+AUGMENTED = [name for name in flows.NAMES if flows.load(name).width > 2]
 EXACT = [
     name for name in flows.NAMES if flows.build(name, System(2), torch.Generator()).exact_log_prob
 ]
@@ -58,8 +60,15 @@ def _wake(flow, generator):
         block.W_out.data += 0.05 * torch.randn(block.W_out.shape, generator=generator)
 
 
+def _push(flow, generator):
+    """Forces of all terms, and of different strength."""
+    for force in flow.forces:
+        for radial in (force.phi, force.chi):
+            radial.c.data += 0.1 * torch.randn(radial.c.shape, generator=generator)
+
+
 # What is injective or reaches all its parameters only for some of them is brought there.
-PREPARE = {"mlp": _straighten, "transformer": _wake}
+PREPARE = {"leapfrog": _push, "mlp": _straighten, "transformer": _wake}
 
 
 def make(name, variant, generator, n=3, trap="harmonic"):
@@ -81,6 +90,13 @@ ACTIONS = {
     "c4": lambda x: turned(90, x),
     "o2": lambda x: turned(37, x) * torch.tensor([1.0, -1.0], dtype=x.dtype),
 }
+
+
+def acted(symmetry, z):
+    """Positions and momenta move alike."""
+    return torch.cat([ACTIONS[symmetry](part) for part in z.split(2, dim=-1)], -1)
+
+
 IMPLIED = {"c4": "o2"}
 
 
@@ -106,11 +122,11 @@ def test_samples_keep_the_precision_of_the_parameters(name, variant, dtype, gene
 @every_flow
 def test_ladj_is_that_of_the_autograd_jacobian(name, variant, generator):
     flow = make(name, variant, generator)
-    z = torch.randn(4, 3, 2, dtype=torch.float64, generator=generator)
+    z = torch.randn(4, 3, flow.width, dtype=torch.float64, generator=generator)
     _, ladj, sign = flow.transform(z)
     for k in range(4):
         jacobian = torch.autograd.functional.jacobian(lambda v: flow.transform(v[None])[0][0], z[k])
-        exact = torch.linalg.slogdet(jacobian.reshape(6, 6))
+        exact = torch.linalg.slogdet(jacobian.reshape(z[k].numel(), -1))
         assert sign[k] == exact.sign
         torch.testing.assert_close(ladj[k], exact.logabsdet, rtol=0, atol=1e-10)
 
@@ -122,14 +138,22 @@ def test_draws_are_images_of_the_base(name, variant, generator):
     like = next(flow.parameters())
     z = flow.base.sample(6, torch.Generator().manual_seed(3), like)
     x, ladj, sign = flow.transform(z)
-    torch.testing.assert_close(draw.x, x)
-    torch.testing.assert_close(draw.log_q, flow.base.log_prob(z) - ladj)
+    torch.testing.assert_close(draw.x, x[..., :2])
+    log_q = flow.base.log_prob(z) - ladj
+    if name in AUGMENTED:
+        std = flow.log_r.exp().expand(x.shape[:2] + (2,))
+        log_q = log_q - torch.distributions.Normal(0, std).log_prob(x[..., 2:]).sum((1, 2))
+    torch.testing.assert_close(draw.log_q, log_q)
     assert torch.equal(draw.sign, sign)
 
 
 @every_flow
 def test_log_q_is_that_of_the_inverse(name, variant, generator):
     flow = make(name, variant, generator)
+    if name in AUGMENTED:
+        z = flow.base.sample(200, generator, torch.zeros(1, dtype=torch.float64))
+        torch.testing.assert_close(flow.inverse(flow.transform(z)[0]), z, rtol=0, atol=1e-10)
+        return
     x, log_q = flow.sample(200, generator)
     tolerance = 1e-10 if flow.exact_log_prob else 1e-6
     torch.testing.assert_close(flow.log_prob(x), log_q, rtol=0, atol=tolerance)
@@ -177,26 +201,27 @@ def test_saved_and_loaded_flows_are_the_same(name, variant, generator, tmp_path)
 def test_the_density_has_the_symmetry_that_is_claimed(name, variant, generator):
     """The map commutes with it and det J does not change: p(Sx) = p(x), as the base has it too."""
     flow = make(name, variant, generator)
-    z = torch.randn(50, 3, 2, dtype=torch.float64, generator=generator)
+    z = torch.randn(50, 3, flow.width, dtype=torch.float64, generator=generator)
     x, ladj, _ = flow.transform(z)
     for symmetry in flow.symmetry.split("+"):
         if symmetry == "none":
             continue
-        S = ACTIONS[symmetry]
-        image, ladj_image, _ = flow.transform(S(z))
-        torch.testing.assert_close(image, S(x), rtol=0, atol=1e-10)
+        image, ladj_image, _ = flow.transform(acted(symmetry, z))
+        torch.testing.assert_close(image, acted(symmetry, x), rtol=0, atol=1e-10)
         torch.testing.assert_close(ladj_image, ladj, rtol=0, atol=1e-10)
-        torch.testing.assert_close(flow.log_prob(S(x)), flow.log_prob(x), rtol=0, atol=1e-6)
+        if name not in AUGMENTED:  # whose log_prob is random
+            at = flow.log_prob(acted(symmetry, x))
+            torch.testing.assert_close(at, flow.log_prob(x), rtol=0, atol=1e-6)
 
 
 @every_flow
 def test_no_flow_has_a_symmetry_that_it_does_not_claim(name, variant, generator):
     flow = make(name, variant, generator)
-    z = torch.randn(50, 3, 2, dtype=torch.float64, generator=generator)
+    z = torch.randn(50, 3, flow.width, dtype=torch.float64, generator=generator)
     x, _, _ = flow.transform(z)
-    for symmetry, S in ACTIONS.items():
+    for symmetry in ACTIONS:
         if not {symmetry, IMPLIED.get(symmetry)} & set(flow.symmetry.split("+")):
-            assert (flow.transform(S(z))[0] - S(x)).abs().max() > 1e-3
+            assert (flow.transform(acted(symmetry, z))[0] - acted(symmetry, x)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("name", flows.NAMES)

@@ -31,18 +31,21 @@ class Flow(nn.Module):
             `o2` (all rotations and mirrors).
         exact_log_prob: whether `log_prob` is exact at every x, and not only near samples.
         base: what z is drawn from.
+        width: coordinates of an electron in z: 2, or 4 where momenta are added to positions. Then
+            q is the density of both, and log_q = ln q(x, p) - ln r(p) with a known r.
     """
 
     claim: str = ""
     symmetry: str = "none"
     exact_log_prob: bool = False
     base: Base
+    width: int = 2
 
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x (size, n, 2), ladj = ln |det dx/dz| (size,) and that determinant's sign (size,).
+        """x (size, n, width), ladj = ln |det dx/dz| (size,), that determinant's sign (size,).
 
         Args:
-            z: (size, n, 2).
+            z: (size, n, width).
         """
         raise NotImplementedError
 

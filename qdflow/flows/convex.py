@@ -11,7 +11,7 @@ from qdflow.flows._dense import InverseError
 from qdflow.flows._radial import Radial
 from qdflow.flows.base import Flow
 from qdflow.inverse import convex_newton
-from qdflow.system import TRAPS, System
+from qdflow.system import System
 
 
 class Convex(Flow):
@@ -57,7 +57,7 @@ class Convex(Flow):
             raise ValueError(f"layers is {layers} and ramps is {ramps}; both must be at least 1")
         self.base = bases.build(base, system.n)
         z = self.base.sample(500, generator, torch.zeros((), dtype=torch.float64))
-        scale = _virial_scale(system, z)
+        scale = bases.virial_scale(system, z)
         self.log_s = nn.Parameter(torch.tensor(scale, dtype=torch.float64).log())
         radius = scale * z.square().sum(2).mean().sqrt().item()
         self.layers = nn.ModuleList(_Layer(system.n, radius, ramps) for _ in range(layers))
@@ -198,15 +198,6 @@ def _log_det(hessian: Tensor) -> Tensor:
         return value
     # d ln det H = tr H^-1 dH takes two thirds of the time of differentiating the factor
     return value + (torch.cholesky_inverse(L) * (hessian - hessian.detach())).sum((1, 2))
-
-
-def _virial_scale(system: System, z: Tensor) -> float:
-    """s for which s z obeys degree <V> = <V_ee>, the virial theorem at T = 0; 1 if n is 1."""
-    if system.n == 1:
-        return 1.0
-    degree = TRAPS[system.trap].degree
-    ratio = system.pair_energy(z).mean() / (degree * system.trap_energy(z).mean())
-    return ratio.item() ** (1 / (degree + 1))
 
 
 build = Convex

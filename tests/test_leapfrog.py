@@ -1,0 +1,122 @@
+"""Shears in the space of positions and momenta, against loops and exact integrals."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from oracles import one_electron
+
+from qdflow import flows
+from qdflow.bases import Extended, Gaussian, Ginibre
+from qdflow.estimate import estimate
+from qdflow.flows.leapfrog import Force
+from qdflow.stats import iid_mean
+from qdflow.system import System
+
+
+def awake(n, generator, **options):
+    """A flow whose forces are of different strength."""
+    flow = flows.build("leapfrog", System(n), generator, **options)
+    for parameter in flow.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return flow
+
+
+def test_forces_are_those_of_a_double_loop(generator):
+    force = Force(4, 2.0, 3)
+    for parameter in force.parameters():
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
+    x = torch.randn(5, 4, 2, dtype=torch.float64, generator=generator)
+
+    def radial(part, r):
+        delta = part.log_delta.exp()
+        return (part.c / (1 + (r / delta) ** 2) ** 1.5).sum()
+
+    expected = torch.zeros_like(x)
+    for s in range(5):
+        for i in range(4):
+            expected[s, i] = (force.spring + radial(force.chi, x[s, i].norm())) * x[s, i]
+            for j in range(4):
+                if i != j:
+                    d = x[s, i] - x[s, j]
+                    expected[s, i] += radial(force.phi, d.norm()) * d
+    torch.testing.assert_close(force(x.mT).mT, expected)
+
+
+def test_the_extended_base_is_the_product_of_its_parts(generator):
+    base = Extended(Ginibre(3))
+    z = base.sample(7, generator, torch.zeros(1, dtype=torch.float64))
+    assert z.shape == (7, 3, 4)
+    expected = Ginibre(3).log_prob(z[..., :2]) + Gaussian(3).log_prob(z[..., 2:])
+    torch.testing.assert_close(base.log_prob(z), expected)
+
+
+@pytest.mark.parametrize("base", ["gaussian", "ginibre"])
+def test_weights_are_proper_and_both_bounds_hold(base, generator):
+    """One electron in the quartic trap: exp(-beta H - log_q) has the mean Z."""
+    beta, system = 2.0, System(1, "quartic")
+    flow = flows.build("leapfrog", system, generator, base=base, layers=2, radial=3)
+    for parameter in flow.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    exact, _ = one_electron("quartic", beta)
+    with torch.no_grad():
+        draw = flow.draw(200_000, generator)
+        weights = torch.exp(system.log_weight(draw.x, draw.log_q, beta))
+        assert abs(iid_mean(weights).sigmas_from(math.exp(-beta * exact))) < 4
+        upper = iid_mean(system.energy(draw.x) + draw.log_q / beta)
+        assert upper.sigmas_from(exact) > 20
+        y = _boltzmann(system, beta, 100_000, generator)
+        log_q = flow.log_prob(y, generator)
+        lower = iid_mean(system.energy(y) + log_q / beta)
+        assert lower.sigmas_from(exact) < -20
+        assert abs(iid_mean(torch.exp(log_q + beta * (system.energy(y) - exact))).sigmas_from(1)) < 4
+
+
+def _boltzmann(system, beta, size, generator):
+    """One electron, by rejection from a square."""
+    x = 4 * torch.rand(40 * size, 1, 2, dtype=torch.float64, generator=generator) - 2
+    u = torch.rand(len(x), dtype=torch.float64, generator=generator)
+    return x[u < torch.exp(-beta * system.energy(x))][:size]
+
+
+def test_log_prob_draws_other_momenta_from_another_generator(generator):
+    flow = awake(3, generator, layers=2)
+    x = torch.randn(4, 3, 2, dtype=torch.float64, generator=generator)
+    one, two, three = (
+        flow.log_prob(x, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, two)
+    assert (one - three).abs().min() > 1e-6
+    assert torch.equal(flow.log_prob(x), flow.log_prob(x))
+
+
+def test_it_is_valid_by_construction(generator):
+    flow = flows.build("leapfrog", System(3), generator, layers=1)
+    assert estimate(flow, System(3), 2.0, 100, generator).verdict.startswith("by construction: ")
+
+
+def test_it_starts_at_the_size_of_the_dot(generator):
+    flow = flows.build("leapfrog", System(20), generator)
+    found = estimate(flow, System(20), 10.0, 4000, generator).estimates
+    assert found["V_ee"].mean / found["V"].mean == pytest.approx(2, rel=0.3)
+
+
+@pytest.mark.parametrize("options", [{"layers": 0}, {"radial": 0}, {"base": "gausian"}])
+def test_impossible_options_are_sentences(options, generator):
+    with pytest.raises(ValueError, match="must be at least 1|unknown base 'gausian'; choose from"):
+        flows.build("leapfrog", System(2), generator, **options)
+
+
+def test_a_draw_from_the_exact_density_has_no_spread(generator):
+    """Harmonic n = 1 with a Gaussian base: scale and no force give p itself, and r the momenta."""
+    beta, system = 3.0, System(1)
+    flow = flows.build("leapfrog", system, generator, base="gaussian", layers=1)
+    flow.log_s.data.fill_(-0.5 * math.log(2 * beta))
+    flow.b.data.fill_(-100.0)
+    for force in flow.forces:
+        force.phi.c.data.zero_()
+        force.chi.c.data.zero_()
+    draw = flow.draw(100, generator)
+    F = (system.energy(draw.x) + draw.log_q / beta).detach().numpy()
+    np.testing.assert_allclose(F, -math.log(math.pi / beta) / beta, atol=1e-12)
