@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy.integrate import quad
 
 from qdflow import flows
 from qdflow.flows._dense import InverseError
@@ -26,9 +27,11 @@ def configurations(size, n, generator):
 
 
 def phi(radial, r):
-    """The formula of the docstring, term by term."""
+    """The formula of the docstring, term by term; the parabola by quadrature."""
     q = math.sqrt(r**2 + math.exp(radial.log_delta) ** 2)
     total = math.exp(radial.log_w[0]) * q
+    v, e, h = math.exp(radial.log_v), radial.e.item(), math.exp(radial.log_h)
+    total += quad(lambda p: v * (p - e + math.hypot(h, p - e)) / 2, e, q, epsabs=0)[0]
     for k in range(len(radial.c)):
         d = math.exp(radial.log_d[k])
         total += math.exp(radial.log_w[k + 1]) * d * math.log1p(math.exp((q - radial.c[k]) / d))
@@ -83,13 +86,13 @@ def test_the_hessian_is_never_smaller_than_that_of_the_quadratic_form(generator)
 
 
 def test_the_slope_of_a_radial_function_rises_from_zero():
-    radial = Radial(3, 2.0, linear=0.3, height=0.5, soft=0.05)
+    radial = Radial(3, 2.0, linear=0.3, curvature=0.1, edge=1.0, height=0.5, soft=0.05)
     r = torch.linspace(0, 6, 400, dtype=torch.float64)
     slope = (radial.derivatives(r.square())[0] * r).detach()
     assert slope[0] == 0
     assert (slope.diff() > 0).all()
     assert slope[20] > 0.3 * 0.9  # beyond the softening electrons are pushed apart
-    assert slope[-1] < 0.8
+    assert slope[-1].item() == pytest.approx(0.3 + 0.1 * (6 - 1) + 0.5, abs=1e-3)
 
 
 def test_every_configuration_has_a_preimage(generator):

@@ -13,6 +13,8 @@ from qdflow.flows.base import Flow
 from qdflow.inverse import convex_newton
 from qdflow.system import System
 
+CONTRACTION = 0.1  # initial s of a layer, roughly
+
 
 class Convex(Flow):
     """Layers x -> s grad Psi(x), where Psi is a strictly convex sum over electrons and pairs.
@@ -23,9 +25,13 @@ class Convex(Flow):
     the minimum of Psi(z) - x z: the map is a bijection of R^{2n}, ln q a log-density, and the
     inverse a convex problem. Psi knows neither labels nor directions, and neither does the base.
 
-    B pushes two electrons apart by a constant as soon as they are farther from each other than
-    its softening: that opens the Coulomb hole. A softening of 0 would leave the hole without any
-    preimage, where ln q is minus infinity; as it is, ln q is finite there, and very small.
+    B pushes two electrons apart as soon as they are farther from each other than its softening:
+    that opens the Coulomb hole. A softening of 0 would leave the hole without any preimage, where
+    ln q is minus infinity; as it is, ln q is finite there, and very small.
+
+    The push of a convex B never falls with distance. What falls is the push less what s < 1 takes
+    away, by at most a slope of (1 - s) / n: so layers contract much, and their B grow as parabolas
+    beyond a hole, which puts the distant electrons back.
     """
 
     claim = "gradients of strictly convex functions"
@@ -40,7 +46,7 @@ class Convex(Flow):
         layers: int = 6,
         ramps: int = 8,
     ) -> None:
-        """The base, scaled to the virial theorem of the dot, with small holes.
+        """Layers that open holes and keep the size, which is that of the virial theorem at T = 0.
 
         Args:
             system: gives n and, by its trap, the size of the dot.
@@ -96,11 +102,29 @@ class _Layer(nn.Module):
     def __init__(self, n: int, radius: float, ramps: int) -> None:
         super().__init__()
         self.n = n
-        # what trainings of 20 electrons came to, roughly
-        self.A = Radial(ramps, 1.6 * radius, linear=0.002, height=0.1, soft=0.1 * radius)
-        self.B = Radial(ramps, 2.5 * radius, linear=0.4 / n, height=0.2 / n, soft=0.03 * radius)
+        # with this curvature a pair beyond the edge stays where it is, but for a shift, if s is
+        # CONTRACTION; closer ones are pushed apart. The other numbers are from trainings at n = 20
+        curvature, edge = (1 / CONTRACTION - 1) / n, 0.7 * radius
+        self.A = Radial(
+            ramps,
+            reach=1.6 * radius,
+            linear=0.002 / CONTRACTION,
+            curvature=0.001 / CONTRACTION,
+            edge=radius,
+            height=0.1 / CONTRACTION,
+            soft=0.1 * radius,
+        )
+        self.B = Radial(
+            ramps,
+            reach=2.5 * radius,
+            linear=curvature * edge,
+            curvature=curvature,
+            edge=edge,
+            height=0.2 / n / CONTRACTION,
+            soft=0.03 * radius,
+        )
         self.log_s = nn.Parameter(torch.zeros((), dtype=torch.float64))
-        self.log_m = nn.Parameter(torch.zeros((), dtype=torch.float64))
+        self.log_m = nn.Parameter(torch.tensor(-math.log(CONTRACTION), dtype=torch.float64))
         # an electron makes a pair with itself, too, whose terms are 0 or cancel
         i, j = torch.triu_indices(n, n)
         pair = torch.zeros(n, n, dtype=torch.long)
