@@ -105,6 +105,17 @@ def test_the_gain_of_averaging_is_the_paired_one(gain, sentence):
     assert row["verdict"] == sentence
 
 
+def test_a_full_gain_may_exceed_its_ceiling_by_rounding():
+    full = np.log(4) / 2
+    for gain, fine in ((full + 1e-15, True), (-1e-15, True), (full + 1e-6, False), (-1e-6, False)):
+        more = {
+            "F_before": [Estimate(2.0, 0.2, 100.0)],
+            "symmetry_gain": [Estimate(gain, 1e-18, 100.0)],
+        }
+        row = judge(cell("a", [2.0 - gain], **more), against="", symmetry="c4")
+        assert ("must be wrong" in row["verdict"]) != fine
+
+
 def test_a_missing_cell_is_named():
     with pytest.raises(ValueError, match="no estimate of cell 'b' at beta 2"):
         judge(cell("a", [1.0]))
