@@ -176,7 +176,7 @@ def test_what_does_not_run_reruns_nothing(clone):
 
 COLD = "flows/talk-cold/beta10/seed0"
 HOT = ("flows/talk-hot/beta1.5/seed0", "flows/talk-hot/beta1.5/seed1")
-FLOWS = (COLD, *HOT)
+TRANSFORMERS = ("flows/mlp-transformer/beta1.5/seed0", "flows/mlp-transformer/beta1.5/seed1")
 
 
 def test_an_architecture_reruns_its_cells_and_what_follows(clone):
@@ -185,7 +185,8 @@ def test_an_architecture_reruns_its_cells_and_what_follows(clone):
     assert {("train", f"{flow}/model.pt") for flow in FLOWS} <= jobs
     assert rules(jobs) == {"train", "estimate", "summarize", "compare", "figure"}
     assert {output for rule, output in jobs if rule == "train"} == {
-        f"{flow}/model.pt" for flow in FLOWS
+        f"{flow}/model.pt"
+        for flow in (COLD, *HOT, *TRANSFORMERS)  # which begin with an MLP
     }
 
 
@@ -239,7 +240,11 @@ def test_values_that_swap_are_noticed(clone):
 
 
 def test_a_new_beta_runs_that_beta(clone):
-    edit(clone / "config/smoke.yaml", "rotation, beta: 10", "rotation, beta: [10, 2.0]")
+    edit(
+        clone / "config/smoke.yaml",
+        "architecture: rotation, beta: 10",
+        "architecture: rotation, beta: [10, 2.0]",
+    )
     jobs = planned(clone)
     assert {job for job in jobs if job[0] != "summarize"} == {
         ("reference", "reference/dot-3/beta2/estimates.parquet"),
@@ -290,9 +295,9 @@ def test_the_pages_take_up_the_numbers_again_and_again(clone):
     end = "<!-- end of results -->"
     (clone / "README.md").write_text(f"<!-- results: talk-cold talk-hot -->\n{end}\n")
     (clone / "docs/slides.md").write_text(
-        f"<!-- results: talk-hot; F closest -->\nold\n{end}\n"
+        f"<!-- results: talk-hot; F closest -->\nstale\n{end}\n"
         f"<!-- comparisons: transformer -->\n{end}\n"
-        "F = <!-- value: talk-cold F -->old<!-- end -->, <!-- value: talk-hot exact --><!-- end -->"
+        "F = <!-- value: talk-cold F -->stale<!-- end -->, <!-- value: talk-hot exact --><!-- end -->"
     )
     (clone / "docs/design.md").write_text("No marks.")
     for _ in range(2):
@@ -307,7 +312,7 @@ def test_the_pages_take_up_the_numbers_again_and_again(clone):
         ("1.5", "talk-hot"),
     ]
     page = (clone / "docs/slides.md").read_text()
-    assert "old" not in page
+    assert "stale" not in page
     assert "| system | beta | cell | seed | F | closest | verdict |" in page
     assert page.count("| mlp-transformer | talk-hot | 1.5 |") == 1
     summary = tables.read(clone / "results/smoke/summary.parquet", "summarize", COLUMNS)
