@@ -1,7 +1,7 @@
 """Two cells held against each other: by how much is F lower, and is that more than chance?"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,21 @@ COMPARISONS = {  # columns and their units
     "verdict": "",
 }
 CHANCE = 0.01  # two-sided p below which a difference is called one
+ROUNDING = 1e-9  # energy
+NOTHING = Estimate(np.nan, np.nan, np.nan)
 BEFORE = "itself, before averaging"
+
+
+class _Side(NamedTuple):
+    """A cell in a comparison: the trainings that did not fail, their F, and what one took."""
+
+    name: str
+    rows: pd.DataFrame
+    seeds: int
+    failed: int
+    F: Estimate
+    steps: float
+    seconds: float
 
 
 def compared(
@@ -53,8 +67,9 @@ def compared(
 
     The gain is F of the one minus F of the other. With several seeds its error is the scatter of
     the trainings, and p that of Welch's t-test; with one it is that of the samples alone, which
-    the verdict says. Without another cell, the gain of averaging a flow over a group is that of
-    the paired samples, which lies between 0 and the ceiling T ln|G|.
+    the verdict says. Trainings that failed are left out, which the verdict says, too. Without
+    another cell, the gain of averaging a flow over a group is that of the paired samples, which
+    lies between 0 and the ceiling T ln|G|.
 
     Args:
         name: of the comparison.
@@ -64,37 +79,34 @@ def compared(
         beta: at which they are compared.
         symmetry: what the one has and the other lacks.
     """
-    ours, theirs = (_rows(estimates, side, beta) for side in (cell, against or cell))
-    first = ours.iloc[0]
-    F, other = _level(ours, "F"), _level(theirs, "F" if against else "F_before")
-    gain = other.minus(F) if against else _level(ours, "symmetry_gain")
+    ours = _side(estimates, work, cell, beta)
+    theirs = _side(estimates, work, against or cell, beta, "F" if against else "F_before")
+    first = estimates.loc[estimates["cell"] == cell, :].iloc[0]
     ceiling = log_order(symmetry, int(first["n"])) / beta
-    valid = is_bound(ours) and is_bound(theirs)
-    p = _chance(gain, F, other) if against else _normal(gain)
-    efforts = [_effort(work, side, beta) for side in (cell, against or cell)]
+    gain, p, verdict = _judged(ours, theirs, ceiling, paired=not against)
     return {
         "comparison": name,
-        **{key: first[key] for key in ("system", "n", "beta", "cell")},
+        **{key: first[key] for key in ("system", "n")},
+        "beta": beta,
+        "cell": cell,
         "against": against or BEFORE,
         "symmetry": symmetry,
         "ceiling": ceiling,
-        "seeds": _seeds(ours),
-        "against_seeds": _seeds(theirs),
-        "F": F.mean if is_bound(ours) else np.nan,
-        "F_stderr": F.stderr if is_bound(ours) else np.nan,
-        "against_F": other.mean if is_bound(theirs) else np.nan,
-        "against_F_stderr": other.stderr if is_bound(theirs) else np.nan,
-        "gain": gain.mean if valid else np.nan,
-        "gain_stderr": gain.stderr if valid else np.nan,
-        "gain_ess": gain.ess if valid else np.nan,
-        "p_value": p if valid else np.nan,
-        "steps": efforts[0][0],
-        "against_steps": efforts[1][0],
-        "seconds": efforts[0][1],
-        "against_seconds": efforts[1][1],
-        "verdict": _verdict(gain, p, ceiling, against, _seeds(ours) * _seeds(theirs))
-        if valid
-        else "no verdict: a flow failed, so its F is no bound",
+        "seeds": ours.seeds,
+        "against_seeds": theirs.seeds,
+        "F": ours.F.mean,
+        "F_stderr": ours.F.stderr,
+        "against_F": theirs.F.mean,
+        "against_F_stderr": theirs.F.stderr,
+        "gain": gain.mean,
+        "gain_stderr": gain.stderr,
+        "gain_ess": gain.ess,
+        "p_value": p,
+        "steps": ours.steps,
+        "against_steps": theirs.steps,
+        "seconds": ours.seconds,
+        "against_seconds": theirs.seconds,
+        "verdict": verdict,
     }
 
 
@@ -137,15 +149,19 @@ def _glance(row: Any) -> dict[str, str]:
     }
 
 
-def _rows(estimates: pd.DataFrame, cell: str, beta: float) -> pd.DataFrame:
+def _side(
+    estimates: pd.DataFrame, work: pd.DataFrame, cell: str, beta: float, quantity: str = "F"
+) -> _Side:
     found = estimates.loc[(estimates["cell"] == cell) & (estimates["beta"] == beta), :]
     if found.empty:
         raise ValueError(f"no estimate of cell {cell!r} at beta {beta:g} was given")
-    return found
-
-
-def _seeds(rows: pd.DataFrame) -> int:
-    return len(rows["seed"].unique())
+    trainings = [rows for _, rows in found.groupby("seed")]
+    valid = [rows for rows in trainings if is_bound(rows)]
+    rows = pd.concat(valid) if valid else found.iloc[:0]
+    F = _level(rows, quantity) if valid else NOTHING
+    same = work.loc[(work["cell"] == cell) & (work["beta"] == beta), ["step", "seconds"]]
+    steps, seconds = map(float, same.mean())
+    return _Side(cell, rows, len(valid), len(trainings) - len(valid), F, steps, seconds)
 
 
 def _level(rows: pd.DataFrame, quantity: str) -> Estimate:
@@ -154,11 +170,43 @@ def _level(rows: pd.DataFrame, quantity: str) -> Estimate:
     return each[0] if len(each) == 1 else iid_mean([e.mean for e in each])
 
 
-def _effort(work: pd.DataFrame, cell: str, beta: float) -> tuple[float, float]:
-    """Steps and seconds of a training, on average over the seeds."""
-    same = work.loc[(work["cell"] == cell) & (work["beta"] == beta), ["step", "seconds"]]
-    steps, seconds = same.mean()
-    return float(steps), float(seconds)
+def _judged(
+    ours: _Side, theirs: _Side, ceiling: float, paired: bool
+) -> tuple[Estimate, float, str]:
+    """The gain, the chance that there is none, and both in words."""
+    if not (ours.seeds and theirs.seeds):
+        return NOTHING, np.nan, "no verdict: all trainings of a cell failed, so no F is a bound"
+    if paired:
+        gain = _level(ours.rows, "symmetry_gain")
+        return gain, _normal(gain), _within(gain, ceiling) + _left_out(ours)
+    gain = theirs.F.minus(ours.F)
+    p = _chance(gain, ours.F, theirs.F)
+    way = "lower" if gain.mean > 0 else "higher"
+    size = gain._replace(mean=abs(gain.mean))
+    if p >= CHANCE:
+        verdict = f"undecided: F {way} by {size} (p = {p:.2g})"
+    else:
+        verdict = f"F {way} by {size} (p = {p:.1g})"
+    alone = [side.name for side in (ours, theirs) if side.seeds == 1]
+    if alone:
+        verdict += f"; one training of {' and of '.join(alone)}, whose chance is not in the error"
+    return gain, p, verdict + _left_out(ours, theirs)
+
+
+def _left_out(*sides: _Side) -> str:
+    return "".join(
+        f"; {side.failed} of {side.failed + side.seeds} trainings of {side.name} failed"
+        for side in sides
+        if side.failed
+    )
+
+
+def _within(gain: Estimate, ceiling: float) -> str:
+    # At a full gain all samples agree, and what is left of the error is rounding.
+    low, high = gain.sigmas_from(-ROUNDING), gain.sigmas_from(ceiling + ROUNDING)
+    if low < -4 or high > 4:
+        return f"gain {gain} outside 0 ... {ceiling:.4f}: log_prob must be wrong"
+    return f"gain {gain} of at most {ceiling:.4f}, paired on the same samples"
 
 
 def _chance(gain: Estimate, F: Estimate, other: Estimate) -> float:
@@ -172,18 +220,3 @@ def _chance(gain: Estimate, F: Estimate, other: Estimate) -> float:
 
 def _normal(gain: Estimate) -> float:
     return float(2 * scipy_stats.norm.sf(abs(gain.sigmas_from(0))))
-
-
-def _verdict(gain: Estimate, p: float, ceiling: float, against: str, seeds: int) -> str:
-    if not against:
-        low, high = gain.sigmas_from(0), gain.sigmas_from(ceiling)
-        if low < -4 or high > 4:
-            return f"gain {gain} outside 0 ... {ceiling:.4f}: log_prob must be wrong"
-        return f"gain {gain} of at most {ceiling:.4f}, paired on the same samples"
-    if p >= CHANCE:
-        sentence = f"undecided: F lower by {gain} (p = {p:.2g})"
-    else:
-        way = "lower" if gain.mean > 0 else "higher"
-        sentence = f"F {way} by {gain._replace(mean=abs(gain.mean))} (p = {p:.1g})"
-    alone = "; one training each, whose chance is not in the error" if seeds == 1 else ""
-    return sentence + alone

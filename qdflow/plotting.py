@@ -199,7 +199,6 @@ def show_pairs(axis: Axes, profiles: list[Profile], labels: list[str]) -> None:
         ylabel="pairs per unit length",
         ylim=(0, None),
     )
-    axis.legend(loc="upper right")
 
 
 def show_gains(axis: Axes, labels: list[str], gains: list[Estimate], ceilings: list[float]) -> None:

@@ -35,11 +35,12 @@ class Estimate(NamedTuple):
     def __str__(self) -> str:
         """The mean with its error in brackets, in units of the last digit: 157.5637(17).
 
-        The bracket holds one digit, or two where one would be coarse (10 to 25).
+        The bracket holds one digit, or two where one would be coarse (10 to 25). No more than
+        nine decimals are shown: 0.138629436(0).
         """
         if not (np.isfinite(self.stderr) and self.stderr > 0):
             return f"{self.mean:.6g}({self.stderr:g})"
-        digits = max(0, int(np.ceil(np.log10(2.5 / self.stderr))))
+        digits = min(9, max(0, int(np.ceil(np.log10(2.5 / self.stderr)))))
         return f"{self.mean:.{digits}f}({round(self.stderr * 10**digits)})"
 
 

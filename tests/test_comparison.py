@@ -44,7 +44,7 @@ def test_a_clear_difference_is_called_one():
     assert row["gain"] == pytest.approx(1.0)
     assert row["gain_stderr"] == pytest.approx(np.sqrt(2) * 0.1 / np.sqrt(3))
     assert row["verdict"].startswith("F lower by 1.00(8) (p = ")
-    assert "one training" not in row["verdict"]
+    assert row["verdict"].endswith(")")
     assert (row["seeds"], row["against_seeds"]) == (3, 3)
     assert (row["steps"], row["seconds"], row["against_seconds"]) == (15, 2.0, 5.0)
     assert judge(cell("a", [3.0, 3.1]), cell("b", [2.0, 2.1]))["verdict"].startswith("F higher by")
@@ -64,20 +64,33 @@ def test_the_p_value_is_uniform_where_nothing_differs(rng):
     assert abs(np.mean(np.array(p) < 0.25) - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 300)
 
 
-def test_one_training_each_is_said():
+def test_one_training_is_said():
     row = judge(cell("a", [1.0]), cell("b", [2.0]))
-    assert row["verdict"].endswith("; one training each, whose chance is not in the error")
+    assert row["verdict"].endswith("; one training of a and of b, whose chance is not in the error")
     assert row["gain_stderr"] == pytest.approx(np.hypot(0.01, 0.01))
+    row = judge(cell("a", [1.0, 1.1, 0.9]), cell("b", [2.0]))
+    assert row["verdict"].endswith("; one training of b, whose chance is not in the error")
 
 
-def test_a_failed_flow_gets_no_verdict():
-    row = judge(cell("a", [1.0]), cell("b", [2.0], verdict="failed: it folds"))
+def test_a_cell_that_failed_gets_no_verdict():
+    row = judge(cell("a", [1.0]), cell("b", [2.0, 2.1], verdict="failed: it folds"))
     assert np.isnan(row["gain"])
+    assert np.isnan(row["p_value"])
     assert row["F"] == 1.0
     assert np.isnan(row["against_F"])
     (shown,) = overview(pd.DataFrame([row])).itertuples()
     assert shown[4:7] == ("1.000(10)", "no bound", "no bound")
-    assert row["verdict"] == "no verdict: a flow failed, so its F is no bound"
+    assert row["verdict"] == "no verdict: all trainings of a cell failed, so no F is a bound"
+
+
+def test_trainings_that_failed_are_left_out_and_counted():
+    a, b = cell("a", [1.0, 1.1, 0.9, -50.0]), cell("b", [2.0, 2.1, 1.9])
+    a.loc[a["seed"] == 3, "verdict"] = "failed: it folds"
+    row = judge(a, b)
+    assert (row["F"], row["seeds"]) == (pytest.approx(1.0), 3)
+    assert row["gain"] == pytest.approx(1.0)
+    assert row["verdict"].startswith("F lower by 1.00(8) (p = ")
+    assert row["verdict"].endswith("; 1 of 4 trainings of a failed")
 
 
 def test_the_ceiling_is_that_of_the_symmetry():
@@ -103,6 +116,17 @@ def test_the_gain_of_averaging_is_the_paired_one(gain, sentence):
     assert row["gain_stderr"] == 0.01
     assert row["against_F"] == 2.0
     assert row["verdict"] == sentence
+
+
+def test_a_full_gain_may_exceed_its_ceiling_by_rounding():
+    full = np.log(4) / 2
+    for gain, fine in ((full + 1e-15, True), (-1e-15, True), (full + 1e-6, False), (-1e-6, False)):
+        more = {
+            "F_before": [Estimate(2.0, 0.2, 100.0)],
+            "symmetry_gain": [Estimate(gain, 1e-18, 100.0)],
+        }
+        row = judge(cell("a", [2.0 - gain], **more), against="", symmetry="c4")
+        assert ("must be wrong" in row["verdict"]) != fine
 
 
 def test_a_missing_cell_is_named():

@@ -16,6 +16,7 @@ with plotting.style():
     for axis, end in zip(axes, (top, top / 4), strict=True):
         plotting.show_pairs(axis, [plotting.pair_distances(p.x, end) for p in panels], labels)
     axes[1].set_title("the same, close up")
-    axes[0].get_legend().remove()
+    lines, labels = axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncols=2)
     for path in (snakemake.output.pdf, snakemake.output.png):
         plotting.save(figure, path)
