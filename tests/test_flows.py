@@ -58,8 +58,14 @@ def _wake(flow, generator):
         block.W_out.data += 0.05 * torch.randn(block.W_out.shape, generator=generator)
 
 
+def _stretch(flow, generator):
+    """Tied layers whose s is not 1."""
+    if flow.log_s is not None:
+        flow.log_s.data += 0.3 * torch.randn(flow.log_s.shape, generator=generator)
+
+
 # What is injective or reaches all its parameters only for some of them is brought there.
-PREPARE = {"mlp": _straighten, "transformer": _wake}
+PREPARE = {"mlp": _straighten, "permutation": _stretch, "transformer": _wake}
 
 
 def make(name, variant, generator, n=3, trap="harmonic"):
