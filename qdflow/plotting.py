@@ -30,7 +30,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "lines.linewidth": 1.8,
     "pdf.fonttype": 42,
-    "savefig.dpi": 160,
+    "savefig.dpi": 110,
 }
 
 

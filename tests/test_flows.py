@@ -67,8 +67,19 @@ def _push(flow, generator):
             radial.c.data += 0.1 * torch.randn(radial.c.shape, generator=generator)
 
 
+def _stretch(flow, generator):
+    """Tied layers whose s is not 1."""
+    if flow.log_s is not None:
+        flow.log_s.data += 0.3 * torch.randn(flow.log_s.shape, generator=generator)
+
+
 # What is injective or reaches all its parameters only for some of them is brought there.
-PREPARE = {"leapfrog": _push, "mlp": _straighten, "transformer": _wake}
+PREPARE = {
+    "leapfrog": _push,
+    "mlp": _straighten,
+    "permutation": _stretch,
+    "transformer": _wake,
+}
 
 
 def make(name, variant, generator, n=3, trap="harmonic"):
@@ -236,7 +247,8 @@ def test_the_density_of_one_electron_integrates_to_one(name, generator):
     axes = [torch.linspace(a, b, 161).double() for a, b in zip(low - margin, high + margin)]
     density = flow.log_prob(torch.cartesian_prod(*axes).unsqueeze(1)).detach().exp()
     total = density.sum() * (axes[0][1] - axes[0][0]) * (axes[1][1] - axes[1][0])
-    assert total.item() == pytest.approx(1, abs=1e-3)
+    # a random log_prob has noise: its exponential is right on average over the momenta
+    assert total.item() == pytest.approx(1, abs=0.03 if name in AUGMENTED else 1e-3)
 
 
 @pytest.mark.parametrize("name", EXACT)

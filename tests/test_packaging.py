@@ -53,8 +53,8 @@ def test_every_dependency_is_imported():
     sources = "\n".join(
         p.read_text() for d in ("qdflow", "workflow") for p in (ROOT / d).rglob("*.py")
     )
-    for name in pins(PROJECT["dependencies"] + ["jsonschema==0", "PyYAML==0"]):
-        module = {"arviz-stats": "arviz_stats", "pyyaml": "yaml"}.get(name, name)
+    for name in pins(PROJECT["dependencies"] + ["jsonschema==0", "pillow==0", "PyYAML==0"]):
+        module = {"arviz-stats": "arviz_stats", "pyyaml": "yaml", "pillow": "PIL"}.get(name, name)
         assert re.search(rf"^(import|from) {module}\b", sources, re.M), name
 
 

@@ -94,7 +94,7 @@ def test_the_configurations_are_valid(name):
         (
             "architectures.mlp-8-8.flow",
             "mpl",
-            "is 'mpl'; choose from autoregressive, convex, mlp, perm",
+            "is 'mpl'; choose from autoregressive, convex, leapfrog, mlp",
         ),
         ("architectures.mlp-8-8.flow", "mpl", "transformer (did you mean 'mlp'?)"),
         ("architectures.rotation.hidden", [2], "hidden is [2], but for 3 electrons use widths of"),
@@ -257,7 +257,8 @@ def test_the_schema_offers_what_the_code_has():
     for flow, odd in (("mlp", False), ("permutation", False), ("rotation", True)):
         offered = SCHEMA["$defs"][flow]["properties"]["activation"]["enum"]
         assert offered == list(ODD if odd else ACTIVATIONS)
-    assert SCHEMA["$defs"]["convex"]["properties"]["base"]["enum"] == list(BASES)
+    for flow in ("convex", "leapfrog"):
+        assert SCHEMA["$defs"][flow]["properties"]["base"]["enum"] == list(BASES)
     cell = properties["cells"]["additionalProperties"]["properties"]
     assert cell["symmetry"]["enum"] == ["none", *GROUPS]
     compared = properties["comparisons"]["additionalProperties"]["properties"]["symmetry"]["enum"]

@@ -98,3 +98,12 @@ def test_log_weight(generator):
     log_q = torch.randn(6, dtype=torch.float64, generator=generator)
     weight = System(2).log_weight(x, log_q, 3.0)
     torch.testing.assert_close(weight, -3.0 * System(2).energy(x) - log_q)
+
+
+def test_the_closest_pair_is_that_of_a_double_loop(generator):
+    x = torch.randn(6, 4, 2, dtype=torch.float64, generator=generator)
+    closest = System(4).closest(x)
+    for k in range(6):
+        pairs = [(x[k, i] - x[k, j]).norm() for i in range(4) for j in range(i)]
+        assert closest[k].item() == pytest.approx(min(pairs).item())
+    assert System(1).closest(x[:, :1]).isinf().all()
