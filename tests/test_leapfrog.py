@@ -24,7 +24,7 @@ def awake(n, generator, **options):
 
 
 def test_forces_are_those_of_a_double_loop(generator):
-    force = Force(4, 2.0, 3)
+    force = Force(4, 2.0, 3, 0.1)
     for parameter in force.parameters():
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
     x = torch.randn(5, 4, 2, dtype=torch.float64, generator=generator)

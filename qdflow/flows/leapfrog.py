@@ -58,12 +58,15 @@ class Leapfrog(Flow):
         z = self.positions.sample(500, generator, torch.zeros((), dtype=torch.float64))
         scale = bases.virial_scale(system, z)
         radius = scale * z.square().sum(2).mean().sqrt().item()
-        self.log_s = nn.Parameter(torch.tensor(scale, dtype=torch.float64).log())
-        self.forces = nn.ModuleList(Force(n, radius, radial) for _ in range(layers + 1))
+        self.log_s, self.log_p, self.log_r = (  # of positions and momenta before, momenta after
+            nn.Parameter(torch.tensor(s, dtype=torch.float64).log()) for s in (scale, 0.2, 0.2)
+        )
+        self.forces = nn.ModuleList(
+            Force(n, radius, radial, 0.3 / layers) for _ in range(layers + 1)
+        )
         self.a = nn.Parameter(torch.zeros(layers, dtype=torch.float64))
-        self.b = nn.Parameter(torch.full_like(self.a, math.log(0.2)))
+        self.b = nn.Parameter(torch.full_like(self.a, 0.1 * radius).log())
         self.g = nn.Parameter(torch.zeros(layers + 1, dtype=torch.float64))
-        self.log_r = nn.Parameter(torch.zeros((), dtype=torch.float64))
 
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `Flow.transform`, with z and x of shape (size, n, 4): momenta after positions.
@@ -71,7 +74,7 @@ class Leapfrog(Flow):
         Cost per sample O(layers n^2 radial), no determinant.
         """
         y = z.mT.contiguous()
-        x, p = self.log_s.exp() * y[:, :2], y[:, 2:]
+        x, p = self.log_s.exp() * y[:, :2], self.log_p.exp() * y[:, 2:]
         for k, force in enumerate(self.forces):
             p = torch.exp(-self.g[k]) * p + force(x)
             if k < len(self.a):
@@ -87,7 +90,7 @@ class Leapfrog(Flow):
             if k < len(self.a):
                 q = (q - self.b[k].exp() * p) * torch.exp(-self.a[k])
             p = (p - force(q)) * self.g[k].exp()
-        return torch.cat([q * torch.exp(-self.log_s), p], 1).mT
+        return torch.cat([q * torch.exp(-self.log_s), p * torch.exp(-self.log_p)], 1).mT
 
     def draw(self, size: int, generator: torch.Generator) -> Draw:
         """Independent positions with log_q = ln q(x, p) - ln r(p), and the momenta forgotten."""
@@ -113,7 +116,7 @@ class Leapfrog(Flow):
         return self.base.log_prob(z) - self._ladj() - self._log_r(p)
 
     def _ladj(self) -> Tensor:
-        return 2 * self.base.n * (self.log_s + self.a.sum() - self.g.sum())
+        return 2 * self.base.n * (self.log_s + self.log_p + self.a.sum() - self.g.sum())
 
     def _log_r(self, p: Tensor) -> Tensor:
         """ln of the normal density r.  p (size, n, 2) -> (size,)."""
@@ -129,10 +132,11 @@ class Force(nn.Module):
     chi with a constant.
     """
 
-    def __init__(self, n: int, radius: float, radial: int) -> None:
-        """Of n electrons in a dot of that radius; vanishes at first."""
+    def __init__(self, n: int, radius: float, radial: int, push: float) -> None:
+        """Of n electrons in a dot of that radius, at first a weak push apart."""
         super().__init__()
-        self.phi = Radial(radial, 0.05 * radius, 2 * radius)
+        self.phi = Radial(radial, 0.08 * radius, 2 * radius)
+        self.phi.c.data[min(1, radial - 1)] = push
         self.chi = Radial(radial, 0.3 * radius, 2 * radius)
         self.spring = nn.Parameter(torch.zeros((), dtype=torch.float64))
         i, j = torch.triu_indices(n, n, 1)
