@@ -43,7 +43,7 @@ def test_the_gap_is_a_mixture_of_weibull_distributions(generator):
 
 def test_a_gap_far_out_of_the_mixture_has_finite_gradients():
     law = Weibulls(*(torch.zeros(1, 2, requires_grad=True) for _ in range(3)))
-    law.log_prob(torch.tensor([60.0])).backward()
+    law.log_prob(torch.tensor([100.0])).backward()
     assert all(t.grad.isfinite().all() for t in law)
 
 

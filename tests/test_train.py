@@ -157,6 +157,17 @@ def test_maximum_likelihood_finds_the_distribution_of_its_samples():
     assert exact - below.mean < 0.005
 
 
+def test_the_forward_bound_is_that_of_the_reference():
+    """H + ln q / beta of its one configuration, which no turn changes for one electron."""
+    system, generator = System(1), torch.Generator().manual_seed(0)
+    flow = flows.build("ordered", system, generator, **TINY)
+    x = torch.tensor([[[0.3, -0.4]]], dtype=torch.float64)
+    exact = 0.25 + flow.log_prob(x).item() / 5.0
+    history = train(flow, system, 5.0, [Phase(1, 8, 0.1, forward=1.0)], generator, reference=x)
+    assert history["F_below"][0] == pytest.approx(exact, abs=1e-12)
+    assert history["F_below_stderr"][0] < 1e-12
+
+
 def test_score_gradients_learn_one_electron():
     """Without a gradient through the samples, from the Hamiltonian alone."""
     system, generator = System(1, "quartic"), torch.Generator().manual_seed(0)

@@ -175,9 +175,6 @@ class Ordered(Flow):
         d2 = r.square() + R.square().unsqueeze(1) - 2 * r * R.unsqueeze(1) * delta.cos()
         turns = delta.unsqueeze(-1) * torch.arange(1, TURNS + 1).to(R)
         waves = torch.cat([turns.cos(), turns.sin()], -1)
-        if self.isotropic:  # the trap has no direction
-            real = (torch.arange(R.shape[1]) > 0).to(R)
-            waves = waves * (real[first:, None] * real).unsqueeze(-1)
         return torch.cat([waves, torch.stack([(d2 + SOFT).rsqrt(), d2], -1)], -1)
 
     def _ring(
