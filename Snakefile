@@ -58,7 +58,11 @@ def flow_path(cell):
 
 
 def reference_path(cell):
-    return REFERENCE.format(system=config["cells"][cell.name]["system"], beta=cell.beta)
+    return reference_folder(cell.name, cell.beta)
+
+
+def reference_folder(cell, beta):
+    return REFERENCE.format(system=config["cells"][cell]["system"], beta=beta)
 
 
 def cell_columns(cell, beta, seed):
@@ -67,15 +71,29 @@ def cell_columns(cell, beta, seed):
     return columns | {k: spec[k] for k in ("system", "architecture", "symmetry", "objective")}
 
 
+def learns_from_reference(cell):
+    return config["cells"][cell]["objective"] != "reverse"
+
+
+def train_inputs(wc):
+    """Samples, where the objective takes any: what learns from the Hamiltonian waits for none."""
+    samples = f"{reference_folder(wc.cell, wc.beta)}/samples.parquet"
+    return dict(reference=samples) if learns_from_reference(wc.cell) else {}
+
+
 def reference_job(wc):
+    return reference_of(wc.system, wc.beta)
+
+
+def reference_of(name, beta):
     budget = dict(config["reference"])
     config_seed = budget.pop("seed")
-    system = config["systems"][wc.system]
-    seed = settings.seed_of("reference", system["n"], system["trap"], wc.beta, config_seed)
+    system = config["systems"][name]
+    seed = settings.seed_of("reference", system["n"], system["trap"], beta, config_seed)
     return dict(
-        name=wc.system,
+        name=name,
         system=system,
-        beta=float(wc.beta),
+        beta=float(beta),
         budget=budget,
         seed=seed,
         config_seed=config_seed,
@@ -89,12 +107,15 @@ def train_job(wc):
         system=config["systems"][spec["system"]],
         beta=float(wc.beta),
         architecture=config["architectures"][spec["architecture"]],
-        training=config["trainings"][spec["training"]],
+        training=config["trainings"][spec["training"]]
+        | dict(phases=settings.phases(wc.cell, config)),
         objective=spec["objective"],
         average=spec["symmetry"] if spec["averaging"] == "in_the_loss" else "",
         seed=settings.seed_of("train", wc.cell, wc.beta, wc.seed),
         code=code("train", flow_file(wc.cell)),
     )
+    if learns_from_reference(wc.cell):  # half a training must not go on with other samples
+        job["reference"] = settings.digest(reference_of(spec["system"], wc.beta))
     # Not an output: snakemake deletes those of a failed job, and then there is no going on.
     return job | {"saved": f"{RESULTS}/checkpoints/{settings.digest(job)}.pt"}
 
@@ -199,6 +220,8 @@ rule reference:
 
 
 rule train:
+    input:
+        unpack(train_inputs),
     output:
         model=f"{FLOW}/model.pt",
         history=f"{FLOW}/history.parquet",

@@ -17,7 +17,7 @@ from qdflow.stats import Estimate
 
 Array = NDArray[np.float64]
 
-FLOW, EXACT, FLOOR = "#c1442e", "#1b4965", "#7a7a7a"
+FLOW, EXACT, FLOOR, BELOW = "#c1442e", "#1b4965", "#7a7a7a", "#e0a526"
 COLOURS = [EXACT, FLOW, "#e0a526", "#4c956c", "#7b2d8b", "#5fa8d3", "#3d3d3d"]  # reference first
 STYLE: dict[Any, Any] = {
     "font.size": 15,
@@ -130,8 +130,11 @@ def show_training(
     final: Estimate | None,
     exact: Estimate,
     floor: float,
+    F_below: Array | None = None,
 ) -> None:
     """F along the training, with the exact F and the floor of a flow without relabelling.
+
+    Of the bounds, those that a step had no use for are NaN, and not drawn.
 
     Args:
         axis: to draw on.
@@ -140,9 +143,14 @@ def show_training(
         exact: F of the reference.
         floor: exact F + ln(n!) / beta, where a perfect flow ends that covers one relabelling of
             the electrons.
+        F_below: (steps,) the lower bound on each batch of the reference.
     """
     axis.fill_between(steps, F - stderr, F + stderr, color=FLOW, alpha=0.35, lw=0)
-    axis.plot(steps, F, color=FLOW, lw=0.6, label="training batches")
+    above, below = F[np.isfinite(F)], np.empty(0) if F_below is None else F_below
+    if len(above):
+        axis.plot(steps, F, color=FLOW, lw=0.6, label="training batches")
+    if np.isfinite(below).any():
+        axis.plot(steps, below, color=BELOW, lw=0.6, label="batches of Monte Carlo, from below")
     if final:
         axis.errorbar(
             steps[-1:],
@@ -159,8 +167,9 @@ def show_training(
     axis.axhline(exact.mean, color=EXACT, label="exact (Monte Carlo)")
     axis.axhspan(exact.mean - exact.stderr, exact.mean + exact.stderr, color=EXACT, alpha=0.3, lw=0)
     axis.set(xlabel="training step", ylabel="F  [trap energy]")
-    top = max(F[len(F) // 50], exact.mean + 1.5 * (floor - exact.mean))
-    axis.set_ylim(exact.mean - 0.06 * (top - exact.mean), top)
+    top = max([*above[len(above) // 50 :][:1], exact.mean + 1.5 * (floor - exact.mean)])
+    share = 0.5 if np.isfinite(below).any() else 0.06
+    axis.set_ylim(exact.mean - share * (top - exact.mean), top)
     axis.legend(loc="best")
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from qdflow.flows.base import Draw, Flow
+from qdflow.system import TRAPS, System
 
 
 def _group(quarter_turns: tuple[int, ...], mirrors: tuple[bool, ...]) -> Tensor:
@@ -31,6 +32,21 @@ GROUPS = {
 def act(g: Tensor, x: Tensor) -> Tensor:
     """g x, every electron moved alike.  g (*batch, 2, 2), x (*batch, n, 2) -> (*batch, n, 2)."""
     return x @ g.to(x).mT
+
+
+def moved(x: Tensor, system: System, generator: torch.Generator) -> Tensor:
+    """Each configuration under a random element of the symmetry of H: relabelled, turned, mirrored.
+
+    By any angle in an isotropic trap, elsewhere by quarter turns.  x (size, n, 2) -> (size, n, 2).
+    """
+    size, n, _ = x.shape
+    g = GROUPS["c4v"][torch.randint(8, (size,), generator=generator)]
+    if TRAPS[system.trap].isotropic_quadratic:
+        angle = 2 * math.pi * torch.rand(size, generator=generator, dtype=torch.float64)
+        c, s = angle.cos(), angle.sin()
+        g = g @ torch.stack([c, -s, s, c], -1).unflatten(1, (2, 2))
+    order = torch.rand(size, n, generator=generator).argsort(1)
+    return act(g, x.gather(1, order.to(x.device).unsqueeze(-1).expand_as(x)))
 
 
 def log_order(symmetry: str, n: int) -> float:
@@ -72,10 +88,10 @@ class Averaged(Flow):
                 " at the turned configurations; choose a flow with an inverse of its own"
             )
         self.flow = flow
-        self.base = flow.base
         self.claim = flow.claim
         self.symmetry = group if flow.symmetry == "none" else f"{flow.symmetry}+{group}"
         self.exact_log_prob = True
+        self.reparametrised = flow.reparametrised
         self.register_buffer("group", GROUPS[group].clone(), persistent=False)
 
     def draw(self, size: int, generator: torch.Generator) -> Draw:

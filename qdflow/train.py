@@ -1,4 +1,4 @@
-"""Training a flow on the variational free energy, in phases, resumable to the bit."""
+"""Training a flow on bounds of the free energy, in phases, resumable to the bit."""
 
 import math
 import time
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from qdflow import checkpoint
 from qdflow.flows.base import Draw, Flow, minority_fraction
+from qdflow.symmetry import moved
 from qdflow.system import System
 
 HISTORY = {  # columns and their units
@@ -19,6 +20,8 @@ HISTORY = {  # columns and their units
     "F_stderr": "energy",
     "E": "energy",
     "S": "k",
+    "F_below": "energy",
+    "F_below_stderr": "energy",
     "gradient_norm": "energy per parameter",
     "learning_rate": "1",
     "minority_sign": "1",
@@ -37,12 +40,14 @@ class Phase(NamedTuple):
         batch: samples a step.
         learning_rate: at the first step.
         decay: last learning rate over first.
+        forward: weight of the forward bound in the loss, 0 to 1; the rest is the reverse one's.
     """
 
     steps: int
     batch: int
     learning_rate: float
     decay: float = 1.0
+    forward: float = 0.0
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -51,6 +56,9 @@ class TrainingDivergedError(ArithmeticError):
 
 class _Run(NamedTuple):
     flow: Flow
+    system: System
+    beta: float
+    reference: Tensor
     optimizer: torch.optim.Adam
     generator: torch.Generator
     history: list[list[float]]
@@ -66,8 +74,17 @@ def train(
     saved: Path | None = None,
     save_seconds: float = 2.0,
     report: Callable[[int, int, str], None] = lambda _done, _total, _news: None,
+    reference: Tensor | None = None,
 ) -> dict[str, list[float]]:
-    """Minimise E_q[H + ln q / beta] over the parameters of ``flow``, in place, with Adam.
+    """Bring the bounds of F together over the parameters of ``flow``, in place, with Adam.
+
+    With samples of q and of p = e^{-beta H} / Z,
+
+        E_p[H + ln q / beta]  <=  F  <=  E_q[H + ln q / beta].
+
+    The loss is the upper (reverse) bound, from the Hamiltonian alone; or minus the lower
+    (forward) one, which is maximum likelihood on samples of p; or both, with the weights of the
+    phase: half and half it is half of their distance, which is Jeffreys' divergence over beta.
 
     A step whose loss or gradient is not finite changes nothing and is marked as skipped. The
     state is saved every ``save_seconds``; a run that finds ``saved`` goes on from there and
@@ -83,16 +100,24 @@ def train(
         saved: where the state is kept; removing it is up to the caller.
         save_seconds: between two savings.
         report: called with the steps done, their total, and a line of news.
+        reference: (samples, n, 2) of p, which a forward bound needs. Each batch is drawn from
+            them with replacement and moved by random elements of the symmetry of H.
 
     Returns:
-        The history: a list for each name in `HISTORY`, one entry a step. F and E are the
-        energies' units, S is in units of k; they come from the training batch.
+        The history: a list for each name in `HISTORY`, one entry a step, from the training
+        batch; NaN where a step had no use for the bound. F, E, S and the sign are of the
+        flow's own samples, F_below of the reference's.
 
     Raises:
+        ValueError: a forward bound is asked for without a reference, or of a flow without an
+            exact log_prob.
         TrainingDivergedError: the loss stayed non-finite for `PATIENCE` steps.
         CheckpointError: what was saved cannot be read.
     """
-    run = _Run(flow, torch.optim.Adam(flow.parameters()), generator, [])
+    _refuse_impossible(flow, phases, reference)
+    like, optimizer = next(flow.parameters()), torch.optim.Adam(flow.parameters())
+    samples = like.new_empty(0) if reference is None else reference.to(like)
+    run = _Run(flow, system, beta, samples, optimizer, generator, [])
     if saved is not None and saved.exists():
         _restore(run, checkpoint.load(saved))
     start = time.monotonic() - (run.history[-1][-1] if run.history else 0)
@@ -101,10 +126,10 @@ def train(
     if run.history:
         report(len(run.history), total, f"resumed at step {len(run.history)}")
     for phase, learning_rate in _schedule(phases, skip=len(run.history)):
-        row = _step(run, system, beta, phase.batch, learning_rate, clip)
+        row = _step(run, phase, learning_rate, clip)
         run.history.append([*row, time.monotonic() - start])
         _refuse_divergence(run.history)
-        report(len(run.history), total, f"F = {row[1]:.3f}")
+        report(len(run.history), total, _news(row))
         if saved is not None and time.monotonic() - last_saved >= save_seconds:
             checkpoint.save(_state(run), saved)
             last_saved = time.monotonic()
@@ -117,6 +142,34 @@ def reverse(draw: Draw, system: System, beta: float) -> tuple[Tensor, Tensor]:
     return energy, energy + draw.log_q / beta
 
 
+def score_loss(F: Tensor, log_q: Tensor) -> Tensor:
+    """A number whose gradient is, in the mean, that of E_q[F], F = H + ln q / beta.
+
+    For samples that say nothing of how they move with the parameters: the gradient is
+    E_q[(F - b) grad ln q], with the mean over the other samples as the baseline b of each
+    (Williams, Machine Learning 8, 229 (1992); Kool et al., Buy 4 REINFORCE samples, get a
+    baseline for free! (2019)). It vanishes, sample by sample, at q = p.
+
+    Args:
+        F: (size,) of at least 2 independent samples; taken as numbers.
+        log_q: (size,) differentiable in the parameters, at fixed samples.
+    """
+    excess = (F - F.mean()).detach() * (len(F) / (len(F) - 1))
+    return (excess * log_q).mean()
+
+
+def _refuse_impossible(flow: Flow, phases: Sequence[Phase], reference: Tensor | None) -> None:
+    if all(phase.forward == 0 for phase in phases):
+        return
+    if reference is None:
+        raise ValueError("a forward bound needs samples of p; pass them as reference")
+    if not flow.exact_log_prob:
+        raise ValueError(
+            f"{type(flow).__name__} has no exact log_prob, which a forward bound needs at samples"
+            " that are not its own; choose a flow with an inverse of its own"
+        )
+
+
 def _schedule(phases: Sequence[Phase], skip: int) -> Iterator[tuple[Phase, float]]:
     steps = ((phase, k) for phase in phases for k in range(phase.steps))
     for index, (phase, k) in enumerate(steps):
@@ -124,30 +177,54 @@ def _schedule(phases: Sequence[Phase], skip: int) -> Iterator[tuple[Phase, float
             yield phase, phase.learning_rate * phase.decay ** (k / max(phase.steps - 1, 1))
 
 
-def _step(
-    run: _Run, system: System, beta: float, batch: int, learning_rate: float, clip: float
-) -> list[float]:
-    draw = run.flow.draw(batch, run.generator)
-    energy, F = reverse(draw, system, beta)
+def _step(run: _Run, phase: Phase, learning_rate: float, clip: float) -> list[float]:
+    losses, above, below = [], [math.nan] * 5, [math.nan] * 2
+    if phase.forward < 1:
+        loss, above = _above(run, phase.batch)
+        losses.append((1 - phase.forward) * loss)
+    if phase.forward > 0:
+        loss, below = _below(run, phase.batch)
+        losses.append(-phase.forward * loss)
+    loss = torch.stack(losses).sum()
     run.optimizer.zero_grad()
-    F.mean().backward()
+    loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(run.flow.parameters(), clip).item()
-    finite = math.isfinite(norm) and bool(F.isfinite().all())
+    finite = math.isfinite(norm) and math.isfinite(loss.item())
     if finite:
         for group in run.optimizer.param_groups:
             group["lr"] = learning_rate
         run.optimizer.step()
-    return [
-        len(run.history) + 1,
-        F.mean().item(),
-        F.std().item() / math.sqrt(batch),
-        energy.mean().item(),
-        -draw.log_q.mean().item(),
-        norm,
-        learning_rate,
-        minority_fraction(draw.sign),
-        float(not finite),
-    ]
+    *above, sign = above
+    step = len(run.history) + 1
+    return [step, *above, *below, norm, learning_rate, sign, float(not finite)]
+
+
+def _above(run: _Run, batch: int) -> tuple[Tensor, list[float]]:
+    """The reverse loss of a batch; F, its error, E, S and the minority's share of the signs."""
+    draw = run.flow.draw(batch, run.generator)
+    energy, F = reverse(draw, run.system, run.beta)
+    loss = F.mean() if run.flow.reparametrised else score_loss(F, draw.log_q)
+    E, S = energy.mean().item(), -draw.log_q.mean().item()
+    return loss, [*_mean(F), E, S, minority_fraction(draw.sign)]
+
+
+def _below(run: _Run, batch: int) -> tuple[Tensor, list[float]]:
+    """The forward bound on a batch of the reference; it and its error."""
+    choice = torch.randint(len(run.reference), (batch,), generator=run.generator)
+    x = moved(run.reference[choice.to(run.reference.device)], run.system, run.generator)
+    F = run.system.energy(x) + run.flow.log_prob(x) / run.beta
+    return F.mean(), _mean(F)
+
+
+def _mean(F: Tensor) -> list[float]:
+    """The mean and its standard error."""
+    return [F.mean().item(), F.std().item() / math.sqrt(len(F))]
+
+
+def _news(row: Sequence[float]) -> str:
+    _, above, _, _, _, below, *_ = row
+    bounds = [f"{below:.3f} <" * math.isfinite(below), "F", f"< {above:.3f}" * math.isfinite(above)]
+    return " ".join(filter(None, bounds))
 
 
 def _refuse_divergence(history: list[list[float]]) -> None:

@@ -15,6 +15,7 @@ from qdflow.flows._dense import ACTIVATIONS, ODD
 from qdflow.symmetry import GROUPS, log_order
 from qdflow.system import TRAPS, System
 
+PHASE = {"steps": 9, "batch": 9, "learning_rate": 0.1}
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 
 
@@ -88,14 +89,22 @@ def test_the_configurations_are_valid(name):
         ("cells.talk-hot.beta", [], "cells.talk-hot.beta is empty; it needs at least 1 entry"),
         ("cells.talk-hot.seeds", [0, 0], "cells.talk-hot.seeds is [0, 0]; its entries must differ"),
         ("cells.talk-hot.seeds", [-1], "cells.talk-hot.seeds[0] is -1; it must be at least 0"),
-        ("cells.talk-hot.objective", "forward", "is 'forward'; choose from reverse"),
+        ("cells.talk-hot.objective", "forwards", "is 'forwards'; choose from reverse, forward, mi"),
+        ("cells.talk-hot.objective", "forward", "but a likelihood needs an exact log_prob, which"),
+        ("cells.c4-afterwards.objective", "mixed", "hot.phases[0] lacks the weight 'forward'; add"),
+        (
+            "trainings.mixed.phases",
+            [PHASE | {"forward": 1}] * 2,
+            "cells.ordered.objective is 'mixed', but all trainings.mixed.phases have the weight"
+            " forward: 1; write 'forward'",
+        ),
+        ("cells.ordered.objective", "reverse", "trainings.mixed.phases[0] has a weight 'forward'"),
+        ("trainings.hot.phases", [PHASE | {"forward": 2}], "forward is 2; it must be at most 1"),
+        ("architectures.ordered.heads", 5, "heads is 5, no divisor of width, which is 16"),
+        ("architectures.ordered.nodes", 8, "nodes is 8; take more than twice the 6 modes (cell"),
         ("architectures.mlp-8-8.hidden", [4, 8], "hidden is [4, 8], but for 3 electrons use"),
         ("architectures.mlp-8-8.hiden", [8], "the unknown key 'hiden' (did you mean 'hidden'?)"),
-        (
-            "architectures.mlp-8-8.flow",
-            "mpl",
-            "is 'mpl'; choose from autoregressive, convex, leapfrog, mlp",
-        ),
+        ("architectures.mlp-8-8.flow", "mpl", "is 'mpl'; choose from autoregressive, convex, leap"),
         ("architectures.mlp-8-8.flow", "mpl", "transformer (did you mean 'mlp'?)"),
         ("architectures.rotation.hidden", [2], "hidden is [2], but for 3 electrons use widths of"),
         ("architectures.mlp-transformer.hidden", [5], "for 3 electrons use widths of at least 6"),

@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from qdflow import flows
 from qdflow.estimate import estimate
 from qdflow.stats import iid_mean
-from qdflow.symmetry import GROUPS, Averaged, act, log_order
+from qdflow.symmetry import GROUPS, Averaged, act, log_order, moved
 from qdflow.system import TRAPS, System
 from qdflow.train import Phase, train
 
@@ -53,6 +54,29 @@ def test_energies_do_not_change_under_the_groups(group, trap, generator):
     x = torch.randn(10, 4, 2, dtype=torch.float64, generator=generator)
     for g in GROUPS[group]:
         torch.testing.assert_close(system.energy(act(g, x)), system.energy(x))
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_random_moves_keep_the_energy_and_reach_the_whole_group(trap, generator):
+    """Of one configuration: every label everywhere, both hands, all angles or quarter turns."""
+    system = System(3, trap)
+    one = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.3, 0.4]], dtype=torch.float64)
+    x = moved(one.expand(4000, 3, 2), system, generator)
+    torch.testing.assert_close(system.energy(x), system.energy(one).expand(4000))
+    order = x.square().sum(2).argsort(1)
+    _, counts = order.unique(dim=0, return_counts=True)
+    assert len(counts) == 6
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-3
+    short, middle, long = x.gather(1, order[:, :, None].expand_as(x)).unbind(1)
+    hand = (middle[:, 0] * long[:, 1] - middle[:, 1] * long[:, 0]).sign()
+    assert abs(iid_mean(hand).sigmas_from(0)) < 4
+    turn = (torch.atan2(middle[:, 1], middle[:, 0]) / (2 * math.pi) % 1)[hand > 0]
+    if trap == "harmonic":
+        assert stats.kstest(turn.numpy(), "uniform").pvalue > 1e-3
+    else:
+        counts = np.bincount((4 * turn).round().long().numpy() % 4)
+        assert stats.chisquare(counts).pvalue > 1e-3
+    assert (short.square().sum(1) - 0.25).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("group", GROUPS)

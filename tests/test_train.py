@@ -14,8 +14,9 @@ from oracles import one_electron
 from qdflow import checkpoint, flows
 from qdflow.estimate import estimate
 from qdflow.flows.base import Draw, Flow
+from qdflow.stats import iid_mean
 from qdflow.system import System
-from qdflow.train import HISTORY, PATIENCE, Phase, TrainingDivergedError, train
+from qdflow.train import HISTORY, PATIENCE, Phase, TrainingDivergedError, score_loss, train
 
 PHASES = [Phase(30, 64, 0.02), Phase(30, 32, 0.01, 0.1)]
 
@@ -91,6 +92,115 @@ def test_resumed_training_ends_at_the_same_bits(tmp_path, stop):
     assert seen[0] == (stop, f"resumed at step {stop}")
     assert torch.equal(parameters(fresh), parameters(whole))
     assert again["F"] == history["F"]
+
+
+MIXED = [Phase(6, 32, 0.02, forward=1.0), Phase(6, 32, 0.01, 0.5, 0.5), Phase(6, 32, 0.01)]
+ABOVE, BELOW = ("F", "F_stderr", "E", "S", "minority_sign"), ("F_below", "F_below_stderr")
+TINY = {"width": 8, "heads": 2, "blocks": 1, "components": 2, "modes": 2, "nodes": 8}
+
+
+def likely(seed=0, architecture="ordered"):
+    """A flow with a likelihood, and what stands for a reference."""
+    generator = torch.Generator().manual_seed(seed)
+    options = TINY if architecture == "ordered" else {"hidden": [8]}
+    flow = flows.build(architecture, System(2), generator, **options)
+    x = torch.randn(100, 2, 2, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    return flow, generator, x
+
+
+@pytest.mark.parametrize("architecture", ["ordered", "autoregressive"])
+def test_the_history_of_mixed_phases_has_the_bounds_that_were_used(architecture):
+    """The forward bound rises and the reverse one falls; NaN where there was none."""
+    flow, generator, x = likely(architecture=architecture)
+    history = train(flow, System(2), 5.0, MIXED, generator, reference=x)
+    for names, used in ((ABOVE, range(6, 18)), (BELOW, range(12))):
+        for name in names:
+            finite = np.isfinite(history[name])
+            assert np.flatnonzero(finite).tolist() == list(used), name
+    assert history["F_below"][11] > history["F_below"][0]
+    assert history["F"][17] < history["F"][6]
+    assert not any(history["skipped"])
+
+
+@pytest.mark.parametrize("stop", [3, 6, 9, 15])
+def test_mixed_training_resumes_at_the_same_bits(tmp_path, stop):
+    whole, generator, x = likely()
+    history = train(whole, System(2), 5.0, MIXED, generator, reference=x)
+
+    def interrupt(done, _total, _news):
+        if done == stop + 1:
+            raise Interrupted
+
+    options = {"saved": tmp_path / "saved.pt", "save_seconds": 0, "reference": x}
+    flow, generator, _ = likely()
+    with pytest.raises(Interrupted):
+        train(flow, System(2), 5.0, MIXED, generator, report=interrupt, **options)
+    fresh, generator, _ = likely(seed=123)
+    again = train(fresh, System(2), 5.0, MIXED, generator, **options)
+    assert torch.equal(parameters(fresh), parameters(whole))
+    for name in ABOVE + BELOW:
+        np.testing.assert_array_equal(again[name], history[name])
+
+
+def test_maximum_likelihood_finds_the_distribution_of_its_samples():
+    """One electron from a Gaussian: the forward bound ends at F, on samples that it never saw."""
+    beta, system = 2.0, System(1)
+    generator = torch.Generator().manual_seed(0)
+    sigma = (2 * beta) ** -0.5  # of e^{-beta (x^2 + y^2)}
+    seen, new = sigma * torch.randn(2, 20_000, 1, 2, generator=generator, dtype=torch.float64)
+    flow = flows.build("ordered", system, generator, **TINY)
+    train(flow, system, beta, [Phase(150, 256, 0.03, 0.03, 1.0)], generator, reference=seen)
+    with torch.no_grad():
+        below = iid_mean(system.energy(new) + flow.log_prob(new) / beta)
+    exact, _ = one_electron("harmonic", beta)
+    assert below.sigmas_from(exact) < 4
+    assert exact - below.mean < 0.005
+
+
+def test_the_forward_bound_is_that_of_the_reference():
+    """H + ln q / beta of its one configuration, which no turn changes for one electron."""
+    system, generator = System(1), torch.Generator().manual_seed(0)
+    flow = flows.build("ordered", system, generator, **TINY)
+    x = torch.tensor([[[0.3, -0.4]]], dtype=torch.float64)
+    exact = 0.25 + flow.log_prob(x).item() / 5.0
+    history = train(flow, system, 5.0, [Phase(1, 8, 0.1, forward=1.0)], generator, reference=x)
+    assert history["F_below"][0] == pytest.approx(exact, abs=1e-12)
+    assert history["F_below_stderr"][0] < 1e-12
+
+
+def test_score_gradients_learn_one_electron():
+    """Without a gradient through the samples, from the Hamiltonian alone."""
+    system, generator = System(1, "quartic"), torch.Generator().manual_seed(0)
+    flow = flows.build("ordered", system, generator, **TINY | {"stiffness": 2.0})
+    train(flow, system, 2.0, [Phase(200, 256, 0.03, 0.03)], generator, clip=10)
+    F = estimate(flow, system, 2.0, 20_000, generator).estimates["F"]
+    exact, _ = one_electron("quartic", 2.0)
+    assert F.sigmas_from(exact) > -4
+    assert F.mean - exact < 0.02
+
+
+def test_the_score_gradient_is_that_of_the_mean():
+    """E[F] of N(mu, 1) for F = x^2: its derivative is 2 mu; each baseline leaves its sample out."""
+    mu = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    generator, gradients = torch.Generator().manual_seed(0), []
+    for _ in range(2000):
+        x = mu.detach() + torch.randn(5, generator=generator, dtype=torch.float64)
+        F, log_q = x**2, -0.5 * (x - mu) ** 2
+        (gradient,) = torch.autograd.grad(score_loss(F, log_q), mu)
+        gradients.append(gradient.item())
+    score, F = (x - mu).detach().numpy(), F.numpy()
+    by_hand = np.mean([(F[i] - np.delete(F, i).mean()) * score[i] for i in range(5)])
+    assert gradients[-1] == pytest.approx(by_hand, rel=1e-12)
+    assert abs(iid_mean(gradients).sigmas_from(1.4)) < 4
+
+
+def test_a_forward_bound_without_its_needs_is_refused():
+    forward = [Phase(3, 8, 0.1), Phase(3, 8, 0.1, forward=0.5)]
+    flow, generator = small()
+    with pytest.raises(ValueError, match="needs samples of p; pass them as reference"):
+        train(flow, System(2), 5.0, forward, generator)
+    with pytest.raises(ValueError, match="MLP has no exact log_prob, which a forward bound needs"):
+        train(flow, System(2), 5.0, forward, generator, reference=torch.ones(5, 2, 2))
 
 
 def test_kill_minus_nine_loses_nothing(tmp_path):

@@ -24,7 +24,7 @@ from qdflow.summary import COLUMNS, pick
 pytestmark = pytest.mark.xdist_group("workflow")  # one worker: they share one finished run
 
 SMOKE = ("--configfile", "config/smoke.yaml")
-REFERENCES, CELLS = 3, 9  # in the smoke configuration, every seed a cell
+REFERENCES, CELLS = 3, 10  # in the smoke configuration, every seed a cell
 
 
 def snakemake(clone, *arguments, **options):
@@ -95,7 +95,7 @@ def edit(path, old, new):
 
 def test_every_result_is_there(finished):
     figures = {p.name for p in (finished / "results/smoke/figures").iterdir()}
-    names = ("final-result", "hot", "c4", "layers", "pairs", "ledger")
+    names = ("final-result", "ordered", "hot", "c4", "layers", "pairs", "ledger")
     assert figures == {f"{name}.{kind}" for name in names for kind in ("pdf", "png")}
     assert not list((finished / "results/smoke/checkpoints").glob("*"))
     text = (finished / "output.txt").read_text()
@@ -178,6 +178,7 @@ def test_what_does_not_run_reruns_nothing(clone):
 COLD = "flows/talk-cold/beta10/seed0"
 HOT = ("flows/talk-hot/beta1.5/seed0", "flows/talk-hot/beta1.5/seed1")
 TRANSFORMERS = ("flows/mlp-transformer/beta1.5/seed0", "flows/mlp-transformer/beta1.5/seed1")
+ORDERED = "flows/ordered/beta10/seed0"
 
 
 def test_an_architecture_reruns_its_cells_and_what_follows(clone):
@@ -190,18 +191,36 @@ def test_an_architecture_reruns_its_cells_and_what_follows(clone):
     }
 
 
-def test_error_bars_retrain_nothing(clone):
+def test_error_bars_retrain_only_what_learns_from_a_reference(clone):
     edit(clone / "qdflow/stats.py", "np.sqrt(ess)", "np.sqrt(ess + 1)")
     jobs = planned(clone)
     assert {"estimate", "reference"} <= rules(jobs)
-    assert "train" not in rules(jobs)
+    assert {output for rule, output in jobs if rule == "train"} == {f"{ORDERED}/model.pt"}
 
 
-def test_sampling_reruns_the_references_only(clone):
+def test_sampling_reruns_the_references_and_what_learns_from_them(clone):
     edit(clone / "qdflow/mcmc.py", "_FAR = 1e150", "_FAR = 1e149")
     jobs = planned(clone)
     assert sum(rule == "reference" for rule, _ in jobs) == 3
-    assert not {"train", "estimate"} & rules(jobs)
+    assert {output for rule, output in jobs if rule in ("train", "estimate")} == {
+        f"{ORDERED}/model.pt",
+        f"{ORDERED}/estimates.parquet",
+    }
+
+
+@pytest.mark.parametrize(("flow", "waits"), [("talk-cold", False), ("ordered", True)])
+def test_only_an_objective_that_takes_samples_waits_for_the_reference(source, flow, waits):
+    model = f"results/smoke/flows/{flow}/beta10/seed0/model.pt"
+    text = succeed(source, "--dry-run", model, *SMOKE)
+    assert ("rule reference:" in text) == waits
+
+
+def test_tables_say_what_was_learned_from(finished):
+    summary = tables.read(finished / "results/smoke/summary.parquet", "summarize", COLUMNS)
+    assert set(summary.loc[summary["cell"] == "ordered", "objective"]) == {"mixed"}
+    history = tables.read(finished / "results/smoke" / ORDERED / "history.parquet", "train")
+    assert history["F"].isna().tolist() == [True] * 60 + [False] * 60
+    assert history["F_below"].notna().all()
 
 
 def test_a_hyperparameter_reruns_its_cell(clone):

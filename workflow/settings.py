@@ -14,7 +14,8 @@ from jsonschema.exceptions import best_match
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 
 # Of the flows in qdflow/flows/, known here so that a plan need not import torch; tests compare.
-EXACT_LOG_PROB = ("autoregressive", "convex")
+EXACT_LOG_PROB = ("autoregressive", "convex", "ordered")
+FORWARD = {"reverse": 0.0, "forward": 1.0}  # weight of the forward bound in every phase
 ODD = ("tanh", "asinh")
 LEAST_HIDDEN = {"mlp": 2, "transformer": 2, "rotation": 1}  # per electron
 FLOWS_SHOWN = {  # at least, at most, by kind of figure
@@ -137,6 +138,13 @@ def betas(value: Any, key: str) -> list[str]:
     return spelled
 
 
+def phases(name: str, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The phases of a cell's training, each with the weight ``forward`` of the forward bound."""
+    spec = config["cells"][name]
+    weight = {"forward": FORWARD[spec["objective"]]} if spec["objective"] in FORWARD else {}
+    return [dict(phase) | weight for phase in config["trainings"][spec["training"]]["phases"]]
+
+
 def seed_of(*words: Any) -> int:
     """A seed that belongs to these words alone; below 2^63."""
     return int(digest(words), 16) >> 1
@@ -157,16 +165,36 @@ def _checked_cell(name: str, spec: Mapping[str, Any], config: Mapping[str, Any])
     architecture = config["architectures"][spec["architecture"]]
     if sentence := _impossible(architecture, config["systems"][spec["system"]]["n"]):
         raise ConfigError(f"architectures.{spec['architecture']}{sentence} (cell {name})")
-    if spec["symmetry"] != "none" and architecture["flow"] not in EXACT_LOG_PROB:
-        raise ConfigError(
-            f"cells.{name}.symmetry is {spec['symmetry']!r}, but averaging needs an exact log_prob,"
-            f" which a flow {architecture['flow']!r} lacks; choose from {', '.join(EXACT_LOG_PROB)}"
-        )
+    for key, plain, what in (
+        ("symmetry", "none", "averaging"),
+        ("objective", "reverse", "a likelihood"),
+    ):
+        if spec[key] != plain and architecture["flow"] not in EXACT_LOG_PROB:
+            raise ConfigError(
+                f"cells.{name}.{key} is {spec[key]!r}, but {what} needs an exact log_prob, which a"
+                f" flow {architecture['flow']!r} lacks; choose from {', '.join(EXACT_LOG_PROB)}"
+            )
+    if sentence := _ambiguous(spec, config["trainings"][spec["training"]]["phases"]):
+        raise ConfigError(f"cells.{name}.objective is {spec['objective']!r}, but {sentence}")
     if spec["averaging"] == "in_the_loss" and spec["symmetry"] == "none":
         raise ConfigError(
             f"cells.{name}.averaging is 'in_the_loss', but its symmetry is 'none'; name a group"
         )
     return betas(spec["beta"], f"cells.{name}.beta")
+
+
+def _ambiguous(spec: Mapping[str, Any], phases: list[Mapping[str, Any]]) -> str:
+    """Why these phases leave open what is minimised; empty if they do not."""
+    key, given = f"trainings.{spec['training']}.phases", [phase.get("forward") for phase in phases]
+    if spec["objective"] != "mixed":
+        stray = [k for k, weight in enumerate(given) if weight is not None]
+        return f"{key}[{stray[0]}] has a weight 'forward'; leave one of them out" if stray else ""
+    if None in given:
+        return f"{key}[{given.index(None)}] lacks the weight 'forward'; add it"
+    for objective, weight in FORWARD.items():
+        if all(w == weight for w in given):
+            return f"all {key} have the weight forward: {weight:g}; write {objective!r}"
+    return ""
 
 
 def _impossible(options: Mapping[str, Any], n: int) -> str:
@@ -175,8 +203,10 @@ def _impossible(options: Mapping[str, Any], n: int) -> str:
     hidden = options.get("hidden", [])
     if hidden and min(hidden) < least:
         return f".hidden is {hidden}, but for {n} electrons use widths of at least {least}"
-    if options["flow"] == "transformer" and options["width"] % options["heads"]:
+    if "heads" in options and options["width"] % options["heads"]:
         return f".heads is {options['heads']}, no divisor of width, which is {options['width']}"
+    if "nodes" in options and options["nodes"] <= 2 * options["modes"]:
+        return f".nodes is {options['nodes']}; take more than twice the {options['modes']} modes"
     if options.get("rotation"):
         if options["activation"] not in ODD:
             return f".activation is {options['activation']!r}; with rotation use {' or '.join(ODD)}"

@@ -23,13 +23,16 @@ class Draw(NamedTuple):
 
 
 class Flow(nn.Module):
-    """A density q(x) over configurations: the image of a base under a differentiable map.
+    """A density q(x) over configurations: as a rule the image of a base under a differentiable map.
 
     Attributes:
         claim: why log_q is a log-density by construction; empty where only a search can tell.
         symmetry: what q has exactly, for the tables: `none`, or joined by + `permutation`, `c4`,
             `o2` (all rotations and mirrors).
         exact_log_prob: whether `log_prob` is exact at every x, and not only near samples.
+        reparametrised: whether samples move with the parameters, x = f(z), so that gradients go
+            through them. A flow that draws its samples otherwise overrides `draw` and has
+            neither `base` nor `transform`: its x are numbers, and only log_q has a gradient.
         base: what z is drawn from.
         width: coordinates of an electron in z: 2, or 4 where momenta are added to positions. Then
             q is the density of both, and log_q = ln q(x, p) - ln r(p) with a known r.
@@ -38,6 +41,7 @@ class Flow(nn.Module):
     claim: str = ""
     symmetry: str = "none"
     exact_log_prob: bool = False
+    reparametrised: bool = True
     base: Base
     width: int = 2
 
@@ -50,13 +54,13 @@ class Flow(nn.Module):
         raise NotImplementedError
 
     def draw(self, size: int, generator: torch.Generator) -> Draw:
-        """Independent samples, differentiable in the parameters."""
+        """Independent samples, differentiable in the parameters as `reparametrised` says."""
         z = self.base.sample(size, generator, like=next(self.parameters()))
         x, ladj, sign = self.transform(z)
         return Draw(x, self.base.log_prob(z) - ladj, sign)
 
     def sample(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """x (size, n, 2) and log_q (size,), differentiable in the parameters."""
+        """x (size, n, 2) and log_q (size,), differentiable as `draw` has them."""
         draw = self.draw(size, generator)
         return draw.x, draw.log_q
 

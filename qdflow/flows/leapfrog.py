@@ -65,7 +65,7 @@ class Leapfrog(Flow):
             Force(n, radius, radial, 0.3 / layers) for _ in range(layers + 1)
         )
         self.a = nn.Parameter(torch.zeros(layers, dtype=torch.float64))
-        self.b = nn.Parameter(torch.full_like(self.a, 0.1 * radius).log())
+        self.b = nn.Parameter(torch.full_like(self.a, 0.12 * radius).log())
         self.g = nn.Parameter(torch.zeros(layers + 1, dtype=torch.float64))
 
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -135,9 +135,9 @@ class Force(nn.Module):
     def __init__(self, n: int, radius: float, radial: int, push: float) -> None:
         """Of n electrons in a dot of that radius, at first a weak push apart."""
         super().__init__()
-        self.phi = Radial(radial, 0.08 * radius, 2 * radius)
+        self.phi = Radial(radial, 0.09 * radius, 2.4 * radius)
         self.phi.c.data[min(1, radial - 1)] = push
-        self.chi = Radial(radial, 0.3 * radius, 2 * radius)
+        self.chi = Radial(radial, 0.3 * radius, 2.4 * radius)
         self.spring = nn.Parameter(torch.zeros((), dtype=torch.float64))
         i, j = torch.triu_indices(n, n, 1)
         apart = torch.zeros(n, len(i), dtype=torch.float64)

@@ -7,7 +7,8 @@ from qdflow.panels import read_shown
 
 inputs = dict(snakemake.input.items())
 (path,) = inputs.pop("flow_history")
-history = tables.read(path, "train", {"step": "1", "F": "energy", "F_stderr": "energy"})
+curve = {"step": "1", "F": "energy", "F_stderr": "energy", "F_below": "energy"}
+history = tables.read(path, "train", curve)
 shown = read_shown(**inputs, labels=["flow"])
 (flow,) = shown.flows
 panels = [flow, shown.mc]
@@ -24,6 +25,7 @@ with plotting.style():
         flow.pick("F") if flow.is_bound else None,
         exact,
         exact.mean + math.lgamma(shown.n + 1) / shown.beta,
+        history["F_below"].to_numpy(),
     )
     for path in (snakemake.output.pdf, snakemake.output.png):
         plotting.save(figure, path)

@@ -19,6 +19,9 @@ system = System(**job["system"])
 generator = torch.Generator().manual_seed(job["seed"])
 flow = flows.build(system=system, generator=generator, **job["architecture"])
 flow = flow.to(getattr(torch, training["precision"]))
+reference = None
+if path := snakemake.input.get("reference"):
+    reference = torch.from_numpy(tables.positions(tables.read(path, "reference", tables.SAMPLES)))
 density = Averaged(flow, job["average"]) if job["average"] else flow
 
 saved = Path(job["saved"])
@@ -26,7 +29,15 @@ wc = snakemake.wildcards
 label = f"train {wc.cell} beta={wc.beta} seed={wc.seed}"
 with progress(label, Path(snakemake.log[0])) as report:
     history = train(
-        density, system, job["beta"], phases, generator, training["clip"], saved, report=report
+        density,
+        system,
+        job["beta"],
+        phases,
+        generator,
+        training["clip"],
+        saved,
+        report=report,
+        reference=reference,
     )
 
 note = {"config": job, "seed": job["seed"]}

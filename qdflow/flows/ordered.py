@@ -1,0 +1,263 @@
+"""Electrons placed one after the other, from the centre outwards, where the others leave room."""
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from qdflow.flows._causal import Block, Past, linear
+from qdflow.flows._conditionals import Ring, Weibulls, uniform
+from qdflow.flows._dense import truncated_normal
+from qdflow.flows.base import Draw, Flow
+from qdflow.system import TRAPS, System
+
+TURNS = 4  # of an angle a token sees the sines and cosines of so many multiples
+PAIR = 2 * TURNS + 2  # features of a pair of tokens
+SOFT = 0.1  # added to the squared distances that tokens see, and
+HARD = 1e-4  # to those in the energy of a place: both stay finite, and ln q with them
+
+
+class Ordered(Flow):
+    """Electrons are identical: a density of the configuration sorted by radius says it all.
+
+    With w_i = r_i^2 - r_{i-1}^2 of the sorted radii, d^2 x_i = (1/2) dw_i dphi_i, and
+
+        q(x) = (1/n!) prod_i 2 p(w_i | before) p(phi_i | r_i, before),
+
+    one of n! relabellings each, exactly symmetric. A causal transformer over the electrons reads
+    what came before. w_i has a mixture of Weibull distributions; phi_i a density on a fine ring
+    of nodes, to which the network gives a Fourier series around each electron before, times
+
+        exp(-c E(r_i, phi)),   E the energy of that place: Coulomb's, and an anisotropic trap's,
+
+    so that no electron comes close to another by mistake. Only c, near beta, is left to learn.
+
+    In an isotropic trap all angles are relative to the first electron's, which is uniform: the
+    density does not change under rotations. Elsewhere the trap's axis takes that place.
+    Reflections are left to the training.
+    """
+
+    claim = "a product of normalised conditional densities"
+    exact_log_prob = True
+    reparametrised = False
+
+    def __init__(
+        self,
+        system: System,
+        generator: torch.Generator,
+        width: int = 64,
+        heads: int = 4,
+        blocks: int = 3,
+        components: int = 8,
+        modes: int = 16,
+        nodes: int = 128,
+        stiffness: float = 10.0,
+    ) -> None:
+        """Starts with every electron somewhere around, but clear of those before.
+
+        Args:
+            system: gives n and the trap.
+            generator: of the initial parameters.
+            width: of a token.
+            heads: of the attention, a divisor of the width.
+            blocks: of the transformer.
+            components: of the mixture for w.
+            modes: of the Fourier series.
+            nodes: of the ring.
+            stiffness: c at the start; near the beta of the training.
+
+        Raises:
+            ValueError: the heads do not divide the width, or the ring has too few nodes to tell
+                the modes apart.
+        """
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"{heads} heads do not divide the width {width}; choose a divisor")
+        if nodes <= 2 * modes:
+            raise ValueError(f"{nodes} nodes cannot hold {modes} modes; take more than {2 * modes}")
+        self.n = system.n
+        self.isotropic = TRAPS[system.trap].isotropic_quadratic
+        self.symmetry = "permutation+rotation" if self.isotropic else "permutation"
+        self.place = truncated_normal((system.n, width), 0.3, generator)
+        self.embed = linear(3, width, generator)
+        self.blocks = nn.ModuleList(Block(width, heads, PAIR, generator) for _ in range(blocks))
+        self.norm = nn.LayerNorm(width).double()
+        self.gap = _Gap(width, components, generator)
+        self.angle = _Angle(system, width, modes, nodes, stiffness, generator)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """ln q(x), exact for every x; one pass of the transformer.  x (size, n, 2) -> (size,)."""
+        r, phi = self._polar(x)
+        w = _gaps(r).clamp(min=torch.finfo(r.dtype).tiny)
+        # token 0 stands for the trap, token i for the i-th electron; the last one is not needed
+        R, Phi = (nn.functional.pad(t[:, :-1], (1, 0)) for t in (r, phi))
+        h, _ = self._tokens(R, Phi, [None] * len(self.blocks))
+        keys = self.angle.keys(h)
+        log_q = (self.gap(h).log_prob(w.log()) - w.log()).sum(1)
+        for i in range(self.n):
+            ring = self._ring(h[:, i], r[:, i], keys, R, Phi, i + 1)
+            log_q = log_q + ring.log_prob(phi[:, i])
+        return log_q + self._log_factor()
+
+    def draw(self, size: int, generator: torch.Generator) -> Draw:
+        """Independent samples; where gradients are wanted, only ln q has one."""
+        x, log_q = self._placed(size, generator)
+        if torch.is_grad_enabled():
+            log_q = self.log_prob(x)
+        return Draw(x, log_q, torch.ones_like(log_q))
+
+    @torch.no_grad()
+    def _placed(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Samples, one electron at a time with the transformer's past kept, and their ln q."""
+        R = Phi = self.place.new_zeros(size, 1)
+        past: Sequence[Past | None] = [None] * len(self.blocks)
+        keys, log_q = R.new_empty(size, 0, self.place.shape[1]), R.new_zeros(size)
+        for i in range(self.n):
+            h, past = self._tokens(R, Phi, past)
+            keys = torch.cat([keys, self.angle.keys(h)], 1)
+            gap = self.gap(h[:, 0])
+            u = gap.sample(generator)
+            r = (R[:, -1].square() + u.exp()).sqrt()
+            ring = self._ring(h[:, 0], r, keys, R, Phi, i + 1)
+            phi = ring.sample(generator)
+            log_q += gap.log_prob(u) - u + ring.log_prob(phi)
+            if self.isotropic and i == 0:
+                phi = torch.zeros_like(phi)
+            R, Phi = torch.cat([R, r[:, None]], 1), torch.cat([Phi, phi[:, None]], 1)
+        return self._scattered(R[:, 1:], Phi[:, 1:], generator), log_q + self._log_factor()
+
+    def _scattered(self, r: Tensor, phi: Tensor, generator: torch.Generator) -> Tensor:
+        """x (size, n, 2) in a random order, turned at random if the trap does not care."""
+        if self.isotropic:
+            phi = phi + 2 * math.pi * uniform(phi[:, :1], generator)
+        order = uniform(r, generator).argsort(1)
+        x = torch.stack([r * phi.cos(), r * phi.sin()], -1)
+        return x.gather(1, order.unsqueeze(-1).expand_as(x))
+
+    def _polar(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """r and phi (size, n), sorted by r."""
+        r, order = x.square().sum(-1).sqrt().sort(1)
+        phi = torch.atan2(x[..., 1], x[..., 0]).gather(1, order)
+        return r, phi - phi[:, :1] if self.isotropic else phi
+
+    def _log_factor(self) -> float:
+        """ln of the 2^n of the area elements over n!."""
+        return self.n * math.log(2) - math.lgamma(self.n + 1)
+
+    def _tokens(
+        self, R: Tensor, Phi: Tensor, past: Sequence[Past | None]
+    ) -> tuple[Tensor, list[Past]]:
+        """The tokens that the past does not hold yet, and the past with them.
+
+        Args:
+            R, Phi: (size, tokens) polar coordinates of all, 0 of token 0.
+            past: of each block.
+
+        Returns:
+            (size, tokens - those of the past, width), and the past.
+        """
+        first = 0 if past[0] is None else past[0].k.shape[2]
+        about = torch.stack([R, R.square(), _gaps(R)], -1)[:, first:]
+        h = self.embed(about) + self.place[first : R.shape[1]]
+        f = self._pairs(R, Phi, first)
+        kept = []
+        for block, before in zip(self.blocks, past, strict=True):
+            h, now = cast(Block, block)(h, f, before)
+            kept.append(now)
+        return self.norm(h), kept
+
+    def _pairs(self, R: Tensor, Phi: Tensor, first: int) -> Tensor:
+        """What tokens from ``first`` on know of all, (size, q, tokens, `PAIR`)."""
+        r, phi = R[:, first:, None], Phi[:, first:, None]
+        delta = Phi.unsqueeze(1) - phi
+        d2 = r.square() + R.square().unsqueeze(1) - 2 * r * R.unsqueeze(1) * delta.cos()
+        turns = delta.unsqueeze(-1) * torch.arange(1, TURNS + 1).to(R)
+        waves = torch.cat([turns.cos(), turns.sin()], -1)
+        return torch.cat([waves, torch.stack([(d2 + SOFT).rsqrt(), d2], -1)], -1)
+
+    def _ring(
+        self, h: Tensor, r: Tensor, keys: Tensor, R: Tensor, Phi: Tensor, tokens: int
+    ) -> Ring:
+        """The angle's density, given r (size,) and the first so many tokens."""
+        seen = slice(int(self.isotropic), tokens)
+        return self.angle(h, r, keys[:, seen], R[:, seen], Phi[:, seen])
+
+
+class _Gap(nn.Module):
+    """p(w | before), from the last token."""
+
+    def __init__(self, width: int, components: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.up = linear(width, width, generator)
+        self.down = linear(width, 3 * components, generator, gain=0.3)
+        m, log_s = self.down.bias.data.view(3, components)[1:]
+        m.copy_(torch.linspace(-3, 1, components))
+        log_s.fill_(-0.7)
+
+    def forward(self, h: Tensor) -> Weibulls:
+        return Weibulls(*self.down(nn.functional.gelu(self.up(h))).chunk(3, -1))
+
+
+class _Angle(nn.Module):
+    """p(phi | r, before), from the last token and what all of them say of their surroundings."""
+
+    def __init__(
+        self,
+        system: System,
+        width: int,
+        modes: int,
+        nodes: int,
+        stiffness: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        trap = TRAPS[system.trap]
+        self.potential = None if trap.isotropic_quadratic else trap.potential
+        self.query = linear(width + 2, width, generator)
+        self.ask = linear(width, width, generator)
+        self.keys = linear(width, width, generator)
+        self.coefficients = linear(width, 2 * modes, generator, gain=0.3)
+        self.log_c = linear(width, 1, generator, gain=0.1)
+        nn.init.constant_(self.log_c.bias, math.log(stiffness))
+        k = torch.arange(1, modes + 1, dtype=torch.float64)
+        theta = torch.arange(nodes, dtype=torch.float64) * (2 * math.pi / nodes)
+        self.register_buffer("k", k, persistent=False)
+        waves = torch.polar(torch.ones(()).double(), k[:, None] * theta)
+        self.register_buffer("cos", waves.real.contiguous(), persistent=False)
+        self.register_buffer("sin", waves.imag.contiguous(), persistent=False)
+
+    def forward(self, h: Tensor, r: Tensor, keys: Tensor, R: Tensor, Phi: Tensor) -> Ring:
+        """See `Ordered._ring`: h (size, width), r (size,), keys (size, tokens, width), R, Phi."""
+        r = r.unsqueeze(1)
+        s = nn.functional.gelu(self.query(torch.cat([h, r, r.square()], 1)))
+        pair = nn.functional.gelu(self.ask(s).unsqueeze(1) + keys)
+        # sum_j a_jk cos k(theta - phi_j) + b_jk sin k(theta - phi_j), theta and phi_j apart
+        a, b = self.coefficients(pair).chunk(2, -1)
+        turns = Phi.unsqueeze(-1) * self.get_buffer("k")
+        c, d = turns.cos(), turns.sin()
+        series = (a * c - b * d).sum(1) @ self.get_buffer("cos")
+        series = series + (a * d + b * c).sum(1) @ self.get_buffer("sin")
+        return Ring(series - self.log_c(s).exp() * self._energy(r, R, Phi))
+
+    def _energy(self, r: Tensor, R: Tensor, Phi: Tensor) -> Tensor:
+        """Of the nodes at radius r (size, 1): 1 / distance to the others, and the trap's.
+
+        -> (size, nodes).
+        """
+        cos, sin = self.get_buffer("cos")[0], self.get_buffer("sin")[0]
+        along = Phi.cos().unsqueeze(-1) * cos + Phi.sin().unsqueeze(-1) * sin
+        d2 = (r.square() + R.square()).unsqueeze(-1) - 2 * (r * R).unsqueeze(-1) * along
+        pairs = (d2 + HARD).rsqrt()
+        if self.potential is None:
+            return pairs.sum(1)
+        return pairs[:, 1:].sum(1) + self.potential(r * cos, r * sin)
+
+
+def _gaps(r: Tensor) -> Tensor:
+    """r_i^2 - r_{i-1}^2, r_0 = 0.  (size, k) -> (size, k)."""
+    return r.square().diff(dim=1, prepend=torch.zeros_like(r[:, :1]))
+
+
+build = Ordered
