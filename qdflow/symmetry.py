@@ -52,14 +52,15 @@ def moved(x: Tensor, system: System, generator: torch.Generator) -> Tensor:
 def log_order(symmetry: str, n: int) -> float:
     """ln |G| of a symmetry as the tables spell it: names joined by +, or `none`.
 
-    T ln |G| is what averaging over the group can gain in F at most; infinite for `o2`, all
-    rotations and mirrors of the plane.
+    T ln |G| is what averaging over the group can gain in F at most; infinite for `rotation`, by
+    any angle, and for `o2`, which has the mirrors as well.
 
     Raises:
         ValueError: a name stands for no group.
     """
     sizes = {name: math.log(len(g)) for name, g in GROUPS.items()}
-    sizes |= {"none": 0.0, "permutation": math.lgamma(n + 1), "o2": math.inf}
+    sizes |= {"none": 0.0, "permutation": math.lgamma(n + 1)}
+    sizes |= {"rotation": math.inf, "o2": math.inf}
     if unknown := set(symmetry.split("+")) - set(sizes):
         raise ValueError(f"unknown symmetry {unknown.pop()!r}; choose from {', '.join(sizes)}")
     return sum(sizes[name] for name in symmetry.split("+"))

