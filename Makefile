@@ -6,14 +6,15 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 RESULTS = $(or $(shell sed -n 's/^results: *//p' $(1)),results)
 NAMED = echo "Figures (PDF and PNG):" && ls $(RESULTS)/figures/*.pdf $(RESULTS)/figures/*.png
 
-.PHONY: help figures smoke test lint docs clean
+.PHONY: help figures best smoke test lint docs clean
 
 help:
 	@echo "make figures   set up, compute everything of config/config.yaml, draw the figures"
 	@echo "make smoke     the same from config/smoke.yaml, in under three minutes"
 	@echo "make test      set up, lint, type-check, and run all tests"
 	@echo "make lint      only the linters and the type checker"
-	@echo "make docs      put the numbers and figures of make figures into README.md and docs/"
+	@echo "make best      the flows of config/best.yaml, beyond the talk"
+	@echo "make docs      put the numbers and figures of both into README.md and docs/"
 	@echo "make clean     remove .venv (results stay)"
 
 figures: .venv/ready
@@ -24,8 +25,13 @@ smoke: .venv/ready
 	$(SNAKEMAKE) --configfile config/smoke.yaml
 	@$(call NAMED,config/smoke.yaml)
 
-docs: figures
-	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/config.yaml)
+best: .venv/ready
+	$(SNAKEMAKE) --configfile config/best.yaml
+	@$(call NAMED,config/best.yaml)
+
+docs: figures best
+	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/config.yaml) README.md docs/slides.md
+	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/best.yaml) docs/beyond.md
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadgroup

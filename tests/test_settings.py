@@ -34,7 +34,7 @@ def completed(config):
     return config
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "smoke.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "smoke.yaml", "best.yaml"])
 def test_the_configurations_are_valid(name):
     config = load(name)
     settings.check(config)

@@ -305,6 +305,7 @@ def test_drawing_and_summing_up_again_gives_the_same_bytes(clone):
 def fill_docs(clone):
     """As `make docs` does."""
     run = [sys.executable, "workflow/scripts/docs.py", "results/smoke"]
+    run += ["README.md", "docs/slides.md"]
     environment = os.environ | {"PYTHONPATH": str(clone)}
     return subprocess.run(run, cwd=clone, env=environment, capture_output=True, text=True)
 

@@ -1,6 +1,6 @@
-"""Put the numbers and figures of a finished run into README.md and docs/, between their marks.
+"""Put the numbers of a finished run into pages, between their marks, and its figures into docs/.
 
-Usage: docs.py RESULTS_FOLDER
+Usage: docs.py RESULTS_FOLDER PAGE [PAGE ...]
 
     <!-- results: CELL CELL@BETA -->              the overview of these cells and their references
     <!-- results: CELL CELL@BETA; F closest -->   these quantities of them
@@ -54,11 +54,11 @@ folder = Path(sys.argv[1])
 results = tables.read(folder / "summary.parquet", "summarize", summary.COLUMNS)
 if (folder / "comparisons.parquet").exists():
     compared = tables.read(folder / "comparisons.parquet", "compare", comparison.COMPARISONS)
-texts = {page: page.read_text() for page in [Path("README.md"), *Path("docs").glob("*.md")]}
+texts = {page: page.read_text() for page in map(Path, sys.argv[2:])}
 try:
     changed = {page: VALUE.sub(_value, MARKED.sub(_filled, text)) for page, text in texts.items()}
 except (ValueError, NameError) as error:
-    sys.exit(f"a mark in README.md or docs/ asks for what {folder} does not hold: {error}")
+    sys.exit(f"a mark in {' or '.join(sys.argv[2:])} asks for what {folder} does not hold: {error}")
 for page, text in changed.items():
     page.write_text(text)
 for path in sorted((folder / "figures").glob("*.png")):
