@@ -33,8 +33,11 @@ docs: figures best
 	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/config.yaml) README.md docs/slides.md
 	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/best.yaml) docs/beyond.md
 
+# The pipeline's tests take longest: they start first, on a worker of their own.
+LONGEST := tests/test_workflow.py
 test: lint
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	$(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/test_*.py))
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -21,8 +21,6 @@ from qdflow.comparison import COMPARISONS
 from qdflow.stats import Estimate
 from qdflow.summary import COLUMNS, pick
 
-pytestmark = pytest.mark.xdist_group("workflow")  # one worker: they share one finished run
-
 SMOKE = ("--configfile", "config/smoke.yaml")
 REFERENCES, CELLS = 3, 10  # in the smoke configuration, every seed a cell
 
