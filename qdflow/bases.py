@@ -110,15 +110,16 @@ def build(base: str, n: int) -> Base:
     return BASES[base](n)
 
 
-def virial_scale(system: System, z: Tensor) -> float:
-    """s for which s z obeys degree <V> = <V_ee>, the virial theorem at T = 0; 1 if n is 1.
+def virial_size(system: System, z: Tensor) -> tuple[float, float]:
+    """s for which s z obeys the virial theorem at T = 0, and the root mean square radius of s z.
+
+    The theorem is degree <V> = <V_ee>; s is 1 if n is.
 
     Args:
         system: whose trap it is.
         z: (size, n, 2) samples of a base.
     """
-    if system.n == 1:
-        return 1.0
     degree = TRAPS[system.trap].degree
     ratio = system.pair_energy(z).mean() / (degree * system.trap_energy(z).mean())
-    return ratio.item() ** (1 / (degree + 1))
+    scale = ratio.item() ** (1 / (degree + 1)) if system.n > 1 else 1.0
+    return scale, scale * z.square().sum(2).mean().sqrt().item()

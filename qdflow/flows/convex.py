@@ -63,9 +63,8 @@ class Convex(Flow):
             raise ValueError(f"layers is {layers} and ramps is {ramps}; both must be at least 1")
         self.base = bases.build(base, system.n)
         z = self.base.sample(500, generator, torch.zeros((), dtype=torch.float64))
-        scale = bases.virial_scale(system, z)
+        scale, radius = bases.virial_size(system, z)
         self.log_s = nn.Parameter(torch.tensor(scale, dtype=torch.float64).log())
-        radius = scale * z.square().sum(2).mean().sqrt().item()
         self.layers = nn.ModuleList(_Layer(system.n, radius, ramps) for _ in range(layers))
         with torch.no_grad():
             y = scale * z.mT

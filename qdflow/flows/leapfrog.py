@@ -37,7 +37,7 @@ class Leapfrog(Flow):
         layers: int = 12,
         radial: int = 6,
     ) -> None:
-        """Nearly the base, scaled to the size of the dot: forces and steps shrink with the depth.
+        """Nearly the base, scaled to the size of the dot, with forces that share a weak push.
 
         Args:
             system: gives n and, by its trap, the size of the dot.
@@ -53,11 +53,10 @@ class Leapfrog(Flow):
         if min(layers, radial) < 1:
             raise ValueError(f"layers is {layers} and radial is {radial}; both must be at least 1")
         n = system.n
-        self.positions = bases.build(base, n)
-        self.base = bases.Extended(self.positions)
-        z = self.positions.sample(500, generator, torch.zeros((), dtype=torch.float64))
-        scale = bases.virial_scale(system, z)
-        radius = scale * z.square().sum(2).mean().sqrt().item()
+        positions = bases.build(base, n)
+        self.base, self.momenta = bases.Extended(positions), bases.Gaussian(n)
+        z = positions.sample(500, generator, torch.zeros((), dtype=torch.float64))
+        scale, radius = bases.virial_size(system, z)
         self.log_s, self.log_p, self.log_r = (  # of positions and momenta before, momenta after
             nn.Parameter(torch.tensor(s, dtype=torch.float64).log()) for s in (scale, 0.2, 0.2)
         )
@@ -110,8 +109,7 @@ class Leapfrog(Flow):
             generator: of the momenta; the same ones every time if left out.
         """
         generator = generator or torch.Generator().manual_seed(0)
-        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device)
-        p = self.log_r.exp() * noise.to(x.device)
+        p = self.log_r.exp() * self.momenta.sample(len(x), generator, like=x)
         z = self.inverse(torch.cat([x, p], 2))
         return self.base.log_prob(z) - self._ladj() - self._log_r(p)
 
@@ -120,9 +118,8 @@ class Leapfrog(Flow):
 
     def _log_r(self, p: Tensor) -> Tensor:
         """ln of the normal density r.  p (size, n, 2) -> (size,)."""
-        n = self.base.n
-        quadratic = (p * torch.exp(-self.log_r)).square().sum((1, 2)) / 2
-        return -quadratic - n * math.log(2 * math.pi) - 2 * n * self.log_r
+        scaled = p * torch.exp(-self.log_r)
+        return self.momenta.log_prob(scaled) - 2 * self.base.n * self.log_r
 
 
 class Force(nn.Module):

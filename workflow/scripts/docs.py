@@ -52,12 +52,13 @@ def _value(mark: re.Match[str]) -> str:
 
 folder = Path(sys.argv[1])
 results = tables.read(folder / "summary.parquet", "summarize", summary.COLUMNS)
+compared = pd.DataFrame(columns=list(comparison.COMPARISONS))  # a run may compare nothing
 if (folder / "comparisons.parquet").exists():
     compared = tables.read(folder / "comparisons.parquet", "compare", comparison.COMPARISONS)
 texts = {page: page.read_text() for page in map(Path, sys.argv[2:])}
 try:
     changed = {page: VALUE.sub(_value, MARKED.sub(_filled, text)) for page, text in texts.items()}
-except (ValueError, NameError) as error:
+except ValueError as error:
     sys.exit(f"a mark in {' or '.join(sys.argv[2:])} asks for what {folder} does not hold: {error}")
 for page, text in changed.items():
     page.write_text(text)
