@@ -26,6 +26,7 @@ class Autoregressive(Flow):
 
     claim = "triangular Jacobian with a positive diagonal"
     exact_log_prob = True
+    exact_inverse = True
 
     def __init__(
         self,
@@ -74,6 +75,13 @@ class Autoregressive(Flow):
             z = cast(_Layer, layer).inverse(z)
             ladj = ladj + layer(z)[1].sum(1)
         return self.base.log_prob(z.unflatten(1, (-1, 2))) - ladj
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """See `Flow.inverse`."""
+        z = x.flatten(1)
+        for layer in reversed(self.layers):
+            z = cast(_Layer, layer).inverse(z)
+        return z.unflatten(1, (-1, 2))
 
 
 class _Layer(nn.Module):

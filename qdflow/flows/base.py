@@ -30,6 +30,7 @@ class Flow(nn.Module):
         symmetry: what q has exactly, for the tables: `none`, or joined by + `permutation`, `c4`,
             `o2` (all rotations and mirrors).
         exact_log_prob: whether `log_prob` is exact at every x, and not only near samples.
+        exact_inverse: whether `inverse` is there, exact at every x.
         reparametrised: whether samples move with the parameters, x = f(z), so that gradients go
             through them. A flow that draws its samples otherwise overrides `draw` and has
             neither `base` nor `transform`: its x are numbers, and only log_q has a gradient.
@@ -41,6 +42,7 @@ class Flow(nn.Module):
     claim: str = ""
     symmetry: str = "none"
     exact_log_prob: bool = False
+    exact_inverse: bool = False
     reparametrised: bool = True
     base: Base
     width: int = 2
@@ -55,9 +57,20 @@ class Flow(nn.Module):
 
     def draw(self, size: int, generator: torch.Generator) -> Draw:
         """Independent samples, differentiable in the parameters as `reparametrised` says."""
-        z = self.base.sample(size, generator, like=next(self.parameters()))
+        return self.image(self.base.sample(size, generator, like=next(self.parameters())))
+
+    def image(self, z: Tensor) -> Draw:
+        """What the base's z (size, n, width) become; positions and log_q as in a draw."""
         x, ladj, sign = self.transform(z)
         return Draw(x, self.base.log_prob(z) - ladj, sign)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """z with transform(z) = x, where `exact_inverse`.  (size, n, width), both of them."""
+        raise NotImplementedError
+
+    def extended(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Positions (size, n, 2) with momenta of r behind them, where the flow has any."""
+        raise NotImplementedError
 
     def sample(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """x (size, n, 2) and log_q (size,), differentiable as `draw` has them."""

@@ -37,6 +37,7 @@ class Convex(Flow):
     claim = "gradients of strictly convex functions"
     symmetry = "permutation+o2"
     exact_log_prob = True
+    exact_inverse = True
 
     def __init__(
         self,
@@ -90,6 +91,13 @@ class Convex(Flow):
             y = cast(_Layer, layer).inverse(y)
             ladj = ladj + layer(y)[1]
         return self.base.log_prob(y.mT / self.log_s.exp()) - ladj
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """See `Flow.inverse`."""
+        y = x.mT
+        for layer in reversed(self.layers):
+            y = cast(_Layer, layer).inverse(y)
+        return y.mT / self.log_s.exp()
 
 
 class _Layer(nn.Module):

@@ -27,6 +27,7 @@ class Leapfrog(Flow):
 
     claim = "shears of positions and momenta"
     symmetry = "permutation+o2"
+    exact_inverse = True
     width = 4
 
     def __init__(
@@ -91,9 +92,8 @@ class Leapfrog(Flow):
             p = (p - force(q)) * self.g[k].exp()
         return torch.cat([q * torch.exp(-self.log_s), p * torch.exp(-self.log_p)], 1).mT
 
-    def draw(self, size: int, generator: torch.Generator) -> Draw:
-        """Independent positions with log_q = ln q(x, p) - ln r(p), and the momenta forgotten."""
-        z = self.base.sample(size, generator, like=self.log_s)
+    def image(self, z: Tensor) -> Draw:
+        """Positions with log_q = ln q(x, p) - ln r(p), and the momenta forgotten."""
         y, ladj, sign = self.transform(z)
         x, p = y.split(2, dim=2)
         return Draw(x, self.base.log_prob(z) - ladj - self._log_r(p), sign)
@@ -108,10 +108,13 @@ class Leapfrog(Flow):
             x: (size, n, 2).
             generator: of the momenta; the same ones every time if left out.
         """
-        generator = generator or torch.Generator().manual_seed(0)
+        y = self.extended(x, generator or torch.Generator().manual_seed(0))
+        return self.base.log_prob(self.inverse(y)) - self._ladj() - self._log_r(y[..., 2:])
+
+    def extended(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Flow.extended`."""
         p = self.log_r.exp() * self.momenta.sample(len(x), generator, like=x)
-        z = self.inverse(torch.cat([x, p], 2))
-        return self.base.log_prob(z) - self._ladj() - self._log_r(p)
+        return torch.cat([x, p], 2)
 
     def _ladj(self) -> Tensor:
         return 2 * self.base.n * (self.log_s + self.log_p + self.a.sum() - self.g.sum())
