@@ -42,9 +42,7 @@ class Path(Protocol):
 class Positions:
     """u = x, for a flow that gives ln q anywhere at once."""
 
-    def __init__(
-        self, flow: Flow, system: System, beta: float, generator: torch.Generator
-    ) -> None:
+    def __init__(self, flow: Flow, system: System, beta: float, generator: torch.Generator) -> None:
         """Between the flow and the system at one beta; the generator is that of the samples."""
         self.flow, self.system, self.beta, self.generator = flow, system, beta, generator
 
@@ -65,9 +63,7 @@ class Positions:
 class Latent:
     """u = z: the image of p under the inverse map against the base, all of one size."""
 
-    def __init__(
-        self, flow: Flow, system: System, beta: float, generator: torch.Generator
-    ) -> None:
+    def __init__(self, flow: Flow, system: System, beta: float, generator: torch.Generator) -> None:
         """Between the flow and the system at one beta; the generator is that of the samples."""
         self.flow, self.system, self.beta, self.generator = flow, system, beta, generator
 
@@ -134,7 +130,7 @@ def planned(path: Path, steps: int, generator: torch.Generator) -> Schedule:
     moves of the two directions are each other's reversal.
     """
     even = torch.linspace(0, 1, min(steps, 16) + 1, dtype=torch.float64)
-    sizes, spread = _pilot(path, even, generator)
+    spread = _pilot(path, even, generator)[1]
     length = torch.cat([even[:1], (spread * even.diff()).cumsum(0)])
     couplings = _interpolated(torch.linspace(0, 1, steps + 1).double() * length[-1], length, even)
     couplings[-1] = 1.0
@@ -208,14 +204,20 @@ def _at(path: Path, u: Tensor) -> _Here:
 def _moved(
     path: Path, here: _Here, coupling: float, size: float, generator: torch.Generator
 ) -> tuple[_Here, float]:
-    """One move that keeps q e^{coupling w}, and the share of the chains that accepted it."""
+    """One move that keeps q e^{coupling w}, and the share of the chains that accepted it.
+
+    Leaps are of random size, so that no orbit comes back to its start (Neal, MCMC using
+    Hamiltonian dynamics (2011), section 5.3.2.2).
+    """
     p = torch.randn(here.u.shape, generator=generator, dtype=here.u.dtype).to(here.u)
+    shape = (len(p), *[1] * (p.ndim - 1))
+    leap = size * (0.4 + 0.8 * torch.rand(shape, generator=generator, dtype=p.dtype).to(p))
     start = _level(here, coupling) - _kinetic(p)
     there = here
-    p = p + size / 2 * _force(there, coupling)
-    for leap in range(LEAPS):
-        there = _at(path, there.u + size * p)
-        p = p + (size if leap < LEAPS - 1 else size / 2) * _force(there, coupling)
+    p = p + leap / 2 * _force(there, coupling)
+    for k in range(LEAPS):
+        there = _at(path, there.u + leap * p)
+        p = p + (leap if k < LEAPS - 1 else leap / 2) * _force(there, coupling)
     log_ratio = _level(there, coupling) - _kinetic(p) - start
     luck = torch.rand(len(start), generator=generator, dtype=start.dtype).to(start).log()
     accepted = luck < log_ratio  # never where the ratio is NaN
@@ -244,9 +246,7 @@ def _where(accepted: Tensor, there: _Here, here: _Here) -> _Here:
 
 
 @torch.no_grad()
-def _pilot(
-    path: Path, couplings: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def _pilot(path: Path, couplings: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Sizes (steps - 1,) that reach the wanted acceptance, and the spread of w (steps,)."""
     here = _at(path, path.from_flow(_PILOT))
     size, sizes, spread = _FIRST, [], [_spread(here.w)]

@@ -88,21 +88,30 @@ def ladder_free_energy(pair_energy: Array, couplings: Array, beta: float) -> Arr
     )
 
 
-def _bar_influence(forward: Array, backward: Array) -> Array:
-    """The BAR estimate of a difference, in kT, plus each draw's influence on it.
-
-    forward, backward: works of one shape, which the result has too.
+def bar_difference(forward: Array, backward: Array) -> float:
+    """The root of Bennett's equation, in kT, from works of any two sizes.
 
     Raises:
         ArithmeticError: a work is not finite, or the acceptance ratios could not be balanced.
     """
     if not (np.isfinite(forward).all() and np.isfinite(backward).all()):
-        raise ArithmeticError("an energy along the ladder is not finite; raise the warm-up")
+        raise ArithmeticError("a work is not finite; raise the warm-up of the samples")
     difference = bar(
         forward.ravel(), backward.ravel(), compute_uncertainty=False, relative_tolerance=1e-11
     )["Delta_f"]
-    up, down = expit(difference - forward), expit(-difference - backward)
-    if abs((up - down).mean()) > 1e-8:
+    shift = difference - np.log(forward.size / backward.size)
+    up, down = expit(shift - forward).sum(), expit(-shift - backward).sum()
+    if abs(up - down) > 1e-8 * forward.size:
         raise ArithmeticError(f"BAR found no balance at {difference} kT; put the rungs closer")
+    return float(difference)
+
+
+def _bar_influence(forward: Array, backward: Array) -> Array:
+    """The BAR estimate of a difference, in kT, plus each draw's influence on it.
+
+    forward, backward: works of one shape, which the result has too.
+    """
+    difference = bar_difference(forward, backward)
+    up, down = expit(difference - forward), expit(-difference - backward)
     slope = (up * (1 - up) + down * (1 - down)).mean()
     return difference - (up - down) / slope

@@ -28,21 +28,37 @@ def newton(
         z (size, d), and (size,) whether the row was solved. A row that was not may have a
         solution elsewhere, or none.
     """
-    for _ in range(iterations):
-        image, jacobian = mapping(z)
-        miss = image - x
-        if (miss.abs().amax(1) <= tolerance).all():
+    z, solved = z.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    rows = torch.arange(len(x), device=x.device)  # to be solved
+    for _ in range(iterations + 1):
+        image, jacobian = mapping(z[rows])
+        miss = image - x[rows]
+        done = miss.abs().amax(1) <= tolerance
+        solved[rows] = done
+        rows, miss, jacobian = rows[~done], miss[~done], jacobian[~done]
+        if not len(rows):
             break
         step, _ = torch.linalg.solve_ex(jacobian, miss.unsqueeze(-1))
         step = torch.nan_to_num(step.squeeze(-1))
-        damping = torch.ones_like(z[:, :1])
-        for _ in range(20):
-            worse = (mapping(z - damping * step)[0] - x).norm(dim=1) > miss.norm(dim=1)
-            if not worse.any():
-                break
-            damping = torch.where(worse[:, None], damping / 2, damping)
-        z = z - damping * step
-    return z, (mapping(z)[0] - x).abs().amax(1) <= tolerance
+        z[rows] = _closer(mapping, x[rows], z[rows], step, miss.norm(dim=1))
+    return z, solved
+
+
+def _closer(
+    mapping: Callable[[Tensor], tuple[Tensor, Tensor]],
+    x: Tensor,
+    z: Tensor,
+    step: Tensor,
+    miss: Tensor,
+) -> Tensor:
+    """z - t step, t = 1, 1/2, ... the first whose image is closer to x than ``miss`` (size,)."""
+    there, left = z - step, torch.arange(len(z), device=z.device)
+    for halving in range(1, 20):
+        left = left[(mapping(there[left])[0] - x[left]).norm(dim=1) > miss[left]]
+        if not len(left):
+            break
+        there[left] = z[left] - step[left] / 2**halving
+    return there
 
 
 def convex_newton(

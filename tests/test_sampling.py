@@ -229,7 +229,7 @@ def _shallow(x, y):
 def test_works_that_are_not_finite_are_refused(rng):
     works = rng.normal(size=(2, 100, 2))
     works[1, 5, 0] = np.inf
-    with pytest.raises(ArithmeticError, match="along the ladder is not finite"):
+    with pytest.raises(ArithmeticError, match="a work is not finite"):
         free_energy.ladder_free_energy(works, np.array([0.0, 1.0]), 1.0)
 
 

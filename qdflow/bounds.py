@@ -1,0 +1,177 @@
+"""F and <E> from a flow and a reference together: bounds from both sides, and what they bracket.
+
+With w = -beta H - ln q, on independent samples of q and on chains of p = e^{-beta H} / Z.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from arviz_stats.base.array import array_stats
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logsumexp
+
+from qdflow.free_energy import bar_difference
+from qdflow.stats import Estimate, chain_mean, effective_share, iid_mean, pareto_k, r_hat
+
+Array = NDArray[np.float64]
+
+LEAST_OVERLAP = 0.03  # Klimovich, Shirts & Mobley, J. Comput.-Aided Mol. Des. 29, 397 (2015)
+LEAST_ESS = 100.0
+WORST_K = 0.7  # Vehtari et al., J. Mach. Learn. Res. 25, 72 (2024): beyond it no error bar holds
+WORST_R_HAT = 1.05
+CHAINS = 8  # of the independence sampler
+
+
+class Found(NamedTuple):
+    """An estimate, or why there is none.
+
+    Attributes:
+        estimate: its mean and error are NaN if it is refused.
+        refusal: a sentence; empty if there is an estimate.
+    """
+
+    estimate: Estimate
+    refusal: str = ""
+
+
+def free_energies(w_q: ArrayLike, w_p: ArrayLike, beta: float) -> dict[str, Found]:
+    """F by method: `lower`, `lfep`, `bar`.
+
+    lower is the bound E_p[H + ln q / beta] <= F; lfep is -ln E_q[e^w] / beta (Zwanzig, J. Chem.
+    Phys. 22, 1420 (1954)), bar is Bennett's acceptance ratio. The two estimates are refused where
+    q and p overlap too little for their errors to mean anything.
+
+    Args:
+        w_q: (samples,) independent samples of q.
+        w_p: (chains, draws) of p.
+        beta: inverse temperature.
+    """
+    w_q, w_p = np.asarray(w_q, float), np.asarray(w_p, float)
+    return {"lower": Found(chain_mean(-w_p / beta)), "lfep": lfep(w_q, w_p, beta)} | {
+        "bar": bar(-w_q, w_p, beta)
+    }
+
+
+def lfep(w_q: Array, w_p: Array, beta: float) -> Found:
+    """-ln E_q[e^w] / beta.
+
+    It is refused if few samples carry the weight, or if the samples of p are much less at home
+    among those of q than the latter know of: then q has lost a part of p.
+    """
+    share = effective_share(w_q)
+    ess = share.mean * w_q.size
+    F = -(logsumexp(w_q) - np.log(w_q.size)) / beta
+    found = Estimate(float(F), np.sqrt(1 / ess - 1 / w_q.size) / beta, ess)
+    if (seen := effective_share_of_p(w_p)) < share.mean / 5:
+        return _refused(
+            ess,
+            f"the effective share is {share.mean:.2g} on the flow's samples and {seen:.2g} on the"
+            " reference's: the flow has lost a part of them",
+        )
+    if fault := _light(w_q, ess):
+        return _refused(ess, fault)
+    return Found(found)
+
+
+def effective_share_of_p(w_p: ArrayLike) -> float:
+    """What `qdflow.stats.effective_share` estimates, from samples of p: 1 / (E_p[w] E_p[1/w]).
+
+    It sees the modes that q has lost. Any shape.
+    """
+    w = np.asarray(w_p, float).ravel()
+    return float(np.exp(2 * np.log(w.size) - logsumexp(w) - logsumexp(-w)))
+
+
+def bar(forward: ArrayLike, backward: ArrayLike, beta: float) -> Found:
+    """F of the end over that of the start by Bennett's acceptance ratio.
+
+    Source: Bennett, J. Comput. Phys. 22, 245 (1976), eq. 12; Crooks, Phys. Rev. E 61, 2361 (2000)
+    for works of processes. The error is that of a root of an estimating equation (van der Vaart,
+    Asymptotic Statistics (1998), theorem 5.21), with the correlations of the chains. The ESS is
+    that of the scarcer side times the overlap.
+
+    Args:
+        forward: (samples,) works in kT of independent samples.
+        backward: (chains, draws) works of the reversed process from samples of the other end.
+        beta: inverse temperature.
+    """
+    forward, backward = np.asarray(forward, float), np.asarray(backward, float)
+    n_f, n_b = forward.size, backward.size
+    difference = bar_difference(forward, backward.ravel())
+    shift = difference - np.log(n_f / n_b)
+    up, down = expit(shift - forward), expit(-shift - backward)
+    slope = (up * (1 - up)).sum() + (down * (1 - down)).sum()
+    overlap = float(slope * (1 / n_f + 1 / n_b) / 2)
+    ups, downs = iid_mean(up), chain_mean(down)
+    ess = min(ups.ess, downs.ess) * overlap
+    if overlap < LEAST_OVERLAP:
+        return _refused(ess, f"the overlap is {overlap:.2g}, below {LEAST_OVERLAP}")
+    if ess < LEAST_ESS:
+        return _refused(ess, f"the overlap leaves {ess:.3g} effective samples")
+    error = np.hypot(n_f * ups.stderr, n_b * downs.stderr) / slope
+    return Found(Estimate(float(difference / beta), float(error / beta), ess))
+
+
+def energies(energy: ArrayLike, w_q: ArrayLike, generator: np.random.Generator) -> dict[str, Found]:
+    """<E> of p by method, from samples of q: `snis` and `independence`.
+
+    Args:
+        energy: (samples,) H of independent samples of q.
+        w_q: (samples,).
+        generator: of the acceptances.
+    """
+    energy, w_q = np.asarray(energy, float), np.asarray(w_q, float)
+    return {"snis": snis(energy, w_q), "independence": independence(energy, w_q, generator)}
+
+
+def snis(energy: Array, w_q: Array) -> Found:
+    """The weighted mean, its largest weights smoothed as by a Pareto distribution.
+
+    Source: Vehtari et al., J. Mach. Learn. Res. 25, 72 (2024); error: Owen, Monte Carlo theory,
+    methods and examples (2013), eq. 9.9.
+    """
+    k = pareto_k(w_q)
+    log_weight = w_q if k is None else np.asarray(array_stats.psislw(-w_q)[0], dtype=float)
+    weight = np.exp(log_weight - logsumexp(log_weight))
+    ess = float(1 / np.square(weight).sum())
+    if fault := _light(w_q, ess):
+        return _refused(ess, fault)
+    mean = float(weight @ energy)
+    return Found(Estimate(mean, float(np.sqrt(np.square(weight * (energy - mean)).sum())), ess))
+
+
+def independence(energy: Array, w_q: Array, generator: np.random.Generator) -> Found:
+    """The mean over Metropolis chains whose proposals are the samples of q, each used once.
+
+    Source: Hastings, Biometrika 57, 97 (1970), section 2.5. A tenth of each chain is left out.
+    """
+    draws = w_q.size // CHAINS
+    w, H = (values[: CHAINS * draws].reshape(CHAINS, draws) for values in (w_q, energy))
+    luck = np.log(generator.random((CHAINS, draws)))
+    chosen = np.zeros((CHAINS, draws), dtype=int)
+    rows = np.arange(CHAINS)
+    for t in range(1, draws):
+        before = chosen[:, t - 1]
+        chosen[:, t] = np.where(luck[:, t] < w[:, t] - w[rows, before], t, before)
+    kept = np.take_along_axis(H, chosen, axis=1)[:, draws // 10 :]
+    accepted = float((np.diff(chosen, axis=1) > 0).mean())
+    if np.ptp(kept, axis=1).min() == 0:
+        return _refused(0.0, f"a chain is frozen; all accepted {accepted:.1%} of the proposals")
+    mean, hat = chain_mean(kept), r_hat(kept)
+    if mean.ess < LEAST_ESS or hat > WORST_R_HAT:
+        return _refused(mean.ess, f"ESS {mean.ess:.3g}, R-hat {hat:.3f}, {accepted:.1%} accepted")
+    return Found(mean)
+
+
+def _light(w_q: Array, ess: float) -> str:
+    """Why a weighted mean has no error to trust; empty if it has."""
+    if ess < LEAST_ESS:
+        return f"{ess:.3g} of {w_q.size} samples carry the weight"
+    k = pareto_k(w_q)
+    if k is not None and k.mean > WORST_K:
+        return f"the weights have a Pareto k of {k.mean:.2f}, above {WORST_K}"
+    return ""
+
+
+def _refused(ess: float, why: str) -> Found:
+    return Found(Estimate(np.nan, np.nan, float(ess)), f"refused: {why}")

@@ -1,0 +1,99 @@
+"""Planted faults: each is caught by name, and sound maps pass."""
+
+import math
+
+import pytest
+import torch
+
+from qdflow import audit, flows
+from qdflow.bases import Gaussian
+from qdflow.flows._dense import DenseFlow
+from qdflow.flows.base import Flow
+from qdflow.system import System
+
+
+class Folding(DenseFlow):
+    """x_1 = z_1^2: two z at each x, on either side of the fold."""
+
+    def __init__(self, shift):
+        super().__init__()
+        self.base, self.shift = Gaussian(1), torch.nn.Parameter(torch.tensor(shift).double())
+
+    def mapping(self, z):
+        y = z[:, 0] + self.shift
+        jacobian = torch.diag_embed(torch.stack([2 * y, torch.ones_like(y)], 1))
+        return torch.stack([y * y, z[:, 1]], 1), jacobian
+
+
+class RungeKutta(Flow):
+    """dx/dt = -x^3 in one step of Runge and Kutta, with the divergence integrated beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.base, self.rate = Gaussian(1), torch.nn.Parameter(torch.tensor(1.0).double())
+
+    def transform(self, z):
+        def slope(x):
+            return -self.rate * x**3, (-3 * self.rate * x**2).sum((1, 2))
+
+        k1, d1 = slope(z)
+        k2, d2 = slope(z + 0.1 * k1)
+        k3, d3 = slope(z + 0.1 * k2)
+        k4, d4 = slope(z + 0.2 * k3)
+        ladj = 0.2 * (d1 + 2 * d2 + 2 * d3 + d4) / 6
+        return z + 0.2 * (k1 + 2 * k2 + 2 * k3 + k4) / 6, ladj, torch.ones_like(ladj)
+
+
+def test_a_fold_is_caught_by_its_signs(generator):
+    found = audit.signs(Folding(0.0), 1000, generator)
+    assert abs(found["signs_samples"].estimate.sigmas_from(0.5)) < 4
+    assert "det J changes sign on" in found["signs_samples"].fault
+
+
+def test_a_fold_out_of_sight_of_the_samples_is_caught_farther_out(generator):
+    found = audit.signs(Folding(5.0), 1000, generator)
+    assert not found["signs_samples"].fault
+    assert "of the inflated" in found["signs_inflated"].fault
+
+
+def test_second_preimages_are_found_and_their_weight_restated(generator):
+    """z_1 and -z_1 weigh the same: F is too low by ln 2 / beta."""
+    found = audit.preimages(Folding(0.0), 2.0, 200, 8, generator)
+    assert found["second_preimages"].estimate.mean > 0.95
+    assert "have a second preimage" in found["second_preimages"].fault
+    lost = found["lost_in_folds"].estimate
+    assert abs(lost.mean - found["second_preimages"].estimate.mean * math.log(2) / 2) < 0.01
+
+
+def test_an_integrated_divergence_is_caught(generator):
+    assert "ladj differs from ln |det dx/dz|" in audit.jacobian(RungeKutta(), 50, generator).fault
+
+
+@pytest.mark.parametrize("name", ["autoregressive", "convex", "leapfrog"])
+def test_sound_maps_pass(name, generator):
+    flow = flows.build(name, System(3), generator)
+    checks = audit.signs(flow, 100, generator)
+    checks |= {"j": audit.jacobian(flow, 5, generator), "r": audit.round_trip(flow, 50, generator)}
+    assert {check.fault for check in checks.values()} == {""}
+
+
+def test_a_wrong_inverse_is_caught(generator):
+    flow = flows.build("leapfrog", System(3), generator)
+    exact = flow.inverse
+    flow.inverse = lambda x: exact(x) + 1e-5
+    assert "the inverse misses z by" in audit.round_trip(flow, 10, generator).fault
+
+
+def test_a_map_without_folds_has_no_second_preimage(generator):
+    flow = flows.build("mlp", System(2), generator, hidden=[4], activation="asinh")
+    found = audit.preimages(flow, 2.0, 100, 6, generator)
+    assert found["second_preimages"].estimate.mean == 0
+    assert found["lost_in_folds"].estimate.mean == 0
+
+
+def test_normalisation_of_one_electron(generator):
+    assert abs(
+        audit.normalisation(flows.build("convex", System(1), generator), 8, 201).mean - 1
+    ) < (1e-6)
+    with pytest.raises(ValueError, match="a grid for 3 electrons is too large"):
+        audit.normalisation(flows.build("convex", System(3), generator), 8, 11)
