@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from qdflow.flows.base import Draw, Flow, minority_fraction
-from qdflow.free_energy import variational
+from qdflow.free_energy import variational, weights
 from qdflow.stats import Estimate, iid_mean, proportion
 from qdflow.symmetry import Averaged
 from qdflow.system import System
@@ -21,9 +21,10 @@ class FlowEstimate(NamedTuple):
 
     Attributes:
         estimates: by quantity; F, E, S, V, V_ee, the distance of the `closest` two electrons,
-            and `minority_sign`, the share of the rarer sign of the Jacobian determinant. Of an
-            averaged flow also `F_before` averaging, and the `symmetry_gain` F_before - F, whose
-            error is that of the paired difference: both are estimated on the same samples.
+            `ess` and `pareto_k` of the importance weights, and `minority_sign`, the share of the
+            rarer sign of the Jacobian determinant. Of an averaged flow also `F_before` averaging,
+            and the `symmetry_gain` F_before - F, whose error is that of the paired difference:
+            both are estimated on the same samples.
         verdict: whether log_q is a log-density, as far as the signs tell.
         x: (samples, n, 2).
         energy, log_q, sign: (samples,).
@@ -66,6 +67,7 @@ def estimate(
     found |= {"V": iid_mean(V.cpu()), "V_ee": iid_mean(V_ee.cpu())}
     if system.n > 1:
         found["closest"] = iid_mean(system.closest(after.x).cpu())
+    found |= weights(-beta * energy - after.log_q.cpu().numpy())
     found["minority_sign"] = proportion(minority_fraction(after.sign), size)
     verdict = _verdict(flow, found["minority_sign"].mean, size)
     arrays = [t.cpu().numpy() for t in (after.x, after.log_q, after.sign)]

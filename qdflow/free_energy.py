@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from qdflow.stats import Estimate, iid_mean
+from qdflow.stats import Estimate, effective_share, iid_mean, pareto_k
 from qdflow.system import TRAPS, System
 
 _log = logging.getLogger("pymbar")
@@ -16,6 +16,8 @@ from pymbar import bar  # noqa: E402
 _log.setLevel(logging.NOTSET)  # later warnings are worth reading
 
 Array = NDArray[np.float64]
+
+WEIGHTS = ("ess", "pareto_k")  # quantities that are made from importance weights
 
 
 def ideal_free_energy(system: System, beta: float) -> float:
@@ -43,6 +45,21 @@ def variational(energy: ArrayLike, log_q: ArrayLike, beta: float) -> dict[str, E
     """
     energy, log_q = np.asarray(energy, float), np.asarray(log_q, float)
     return {"F": iid_mean(energy + log_q / beta), "E": iid_mean(energy), "S": iid_mean(-log_q)}
+
+
+def weights(log_weight: ArrayLike) -> dict[str, Estimate]:
+    """How far the samples of a flow can be reweighted to p: `ess` and `pareto_k`.
+
+    Both look where q puts samples. A part of p that q never visits is missing from them: a flow
+    that has lost a mode may have an ESS of 100 %. An ESS of a few samples is itself unreliable,
+    as the largest weights are yet to be drawn; a Pareto k above 0.7 says so (Vehtari et al., J.
+    Mach. Learn. Res. 25, 72 (2024)).
+
+    Args:
+        log_weight: (samples,) -beta H - ln q of independent samples of q, up to a constant.
+    """
+    found = {"ess": effective_share(log_weight), "pareto_k": pareto_k(log_weight)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def ladder_free_energy(pair_energy: Array, couplings: Array, beta: float) -> Array:

@@ -64,6 +64,52 @@ def proportion(share: float, samples: int) -> Estimate:
     return Estimate(share, float(np.sqrt(padded * (1 - padded) / (samples + 4))), samples)
 
 
+def effective_share(log_weight: ArrayLike) -> Estimate:
+    """(sum w)^2 / (samples sum w^2) of independent weights, between 1 / samples and 1.
+
+    Its error is that of the jackknife (Efron & Stein, Ann. Stat. 9, 586 (1981)): a share that
+    hangs on one weight changes much when that one is left out, and gets a large error.
+
+    Args:
+        log_weight: (samples,) ln w, up to a constant.
+
+    Raises:
+        ValueError: fewer than three samples, or one that is not finite.
+    """
+    values = _finite(log_weight, ndim=1)
+    if values.size < 3:
+        raise ValueError(f"a share of weights needs at least 3 samples, got {values.size}")
+    top = values.argmax()
+    w = np.exp(values - values[top])
+    rest = np.exp(np.delete(values, top) - np.delete(values, top).max())
+    without = (w.sum() - w) ** 2 / np.maximum(np.square(w).sum() - np.square(w), 1e-300)
+    without[top] = rest.sum() ** 2 / np.square(rest).sum()  # by subtraction, rounding is left
+    share = w.sum() ** 2 / np.square(w).sum() / w.size
+    variance = without.var() / (w.size - 1)  # of shares of (samples - 1) weights
+    return Estimate(share, float(np.sqrt(variance)), w.size)
+
+
+def pareto_k(log_weight: ArrayLike) -> Estimate | None:
+    """The shape of the tail of independent weights, of which fewer than 1/k moments exist.
+
+    The fit is that of Vehtari et al., J. Mach. Learn. Res. 25, 72 (2024), its error that of the
+    best estimate from so many weights of the tail (Smith, Ann. Stat. 15, 1174 (1987)).
+
+    Args:
+        log_weight: (samples,) ln w, up to a constant.
+
+    Returns:
+        None where the tail has no shape: fewer than 25 weights, all of them alike, or largest
+        ones that differ by more than e^700.
+    """
+    values = np.sort(_finite(log_weight, ndim=1))
+    tail = int(min(values.size / 5, 3 * np.sqrt(values.size)))
+    if tail < 5 or not 1e-9 < np.ptp(values[-tail - 1 :]) < 700:
+        return None
+    k = np.asarray(array_stats.psislw(-values)[1]).item()
+    return Estimate(k, (1 + max(k, 0)) / np.sqrt(tail), tail)
+
+
 def chain_mean(chains: ArrayLike) -> Estimate:
     """Mean over correlated Markov chains of one length.  chains (chains, draws).
 

@@ -36,6 +36,8 @@ QUANTITIES = {  # and their units: energies are in the trap's, S in Boltzmann's 
     "closest": "length",
     "virial": "energy",
     "centre_of_mass": "1",
+    "ess": "1",
+    "pareto_k": "1",
     "minority_sign": "1",
     "F_before": "energy",
     "symmetry_gain": "energy",
@@ -103,7 +105,8 @@ def judged(summary: pd.DataFrame) -> pd.DataFrame:
 def overview(summary: pd.DataFrame) -> pd.DataFrame:
     """The long table at a glance: a row of text for each reference and each flow.
 
-    ``above exact`` is F minus the reference's F at the same system and beta.
+    ``above exact`` is F minus the reference's F at the same system and beta; ``ESS`` is the
+    effective share of the samples when they are reweighted to p, blind to modes without samples.
     """
     return pd.DataFrame(_glance(rows, summary) for rows in _densities(summary))
 
@@ -172,9 +175,18 @@ def _glance(rows: pd.DataFrame, summary: pd.DataFrame) -> dict[str, str]:
         "F": bound(rows).removeprefix("F = "),
         "above exact": str(_above_exact(rows, summary) or "") if is_bound(rows) else "",
         "⟨E⟩": str(pick(rows, "E")),
+        "ESS": _percent(rows, "ess"),
         "minority sign": str(sign),
         "verdict": first["verdict"],
     }
+
+
+def _percent(rows: pd.DataFrame, quantity: str) -> str:
+    """A share as text; empty where it was not estimated, as for a reference."""
+    if quantity not in set(rows["quantity"]):
+        return ""
+    share = pick(rows, quantity)
+    return f"{Estimate(100 * share.mean, 100 * share.stderr, share.ess)} %"
 
 
 def _above_exact(rows: pd.DataFrame, summary: pd.DataFrame) -> Estimate | None:

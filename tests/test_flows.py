@@ -6,10 +6,10 @@ import math
 import pytest
 import torch
 
-from qdflow import checkpoint, flows
+from qdflow import bases, checkpoint, flows
 from qdflow.estimate import estimate
 from qdflow.flows._dense import ACTIVATIONS, InverseError
-from qdflow.flows.base import minority_fraction
+from qdflow.flows.base import Flow, minority_fraction
 from qdflow.flows.rotation import turning
 from qdflow.inverse import newton
 from qdflow.stats import iid_mean
@@ -477,3 +477,26 @@ def test_square_layers_are_injective_by_construction_and_wider_ones_are_not(
     assert not flows.build(name, System(2), generator, **{key: [width + 2]}).claim
     if name == "permutation":
         assert flows.build(name, System(2), generator, channels=[width + 2], tied=True).claim
+
+
+class Gaussian(Flow):
+    """N(0, t / (2 beta)) for one electron: t times the variance of p in the harmonic trap."""
+
+    def __init__(self, t, beta):
+        super().__init__()
+        self.base = bases.Gaussian(1)
+        self.s = torch.nn.Parameter(torch.tensor(t / (2 * beta), dtype=torch.float64).sqrt())
+
+    def transform(self, z):
+        return self.s * z, 2 * self.s.log().expand(len(z)), torch.ones(len(z))
+
+
+def test_the_effective_share_of_a_gaussian_is_the_closed_form(generator):
+    """w is a Gaussian, too: (E w)^2 / E w^2 = (2 t - 1) / t^2, and ln w is bounded: k <= 0."""
+    t, beta = 1.7, 3.0
+    found = estimate(Gaussian(t, beta), System(1), beta, 20_000, generator).estimates
+    assert abs(found["ess"].sigmas_from((2 * t - 1) / t**2)) < 4
+    assert found["ess"].stderr < 0.01
+    assert found["pareto_k"].mean < 0.1
+    narrow = estimate(Gaussian(0.6, beta), System(1), beta, 20_000, generator).estimates
+    assert 0.2 < narrow["pareto_k"].mean < 0.6  # 1 - t in the limit of an infinite sample

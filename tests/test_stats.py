@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from oracles import autoregressive_chains
 
-from qdflow.stats import Estimate, chain_mean, iid_mean, proportion, r_hat
+from qdflow.stats import (
+    Estimate,
+    chain_mean,
+    effective_share,
+    iid_mean,
+    pareto_k,
+    proportion,
+    r_hat,
+)
 
 
 def test_iid_mean_is_the_textbook_formula(rng):
@@ -45,6 +53,50 @@ def test_proportions_near_zero_keep_an_error():
     assert proportion(0.3, 10**6).stderr == pytest.approx((0.21 / 10**6) ** 0.5, rel=1e-4)
 
 
+@pytest.mark.parametrize(("s", "d"), [(1.2, 1), (1.5, 4), (0.95, 3)])
+def test_intervals_of_the_effective_share_cover_that_of_gaussians(s, d):
+    """q = N(0, s^2), p = N(0, 1), d dimensions: (E w)^2 / E w^2 = (sqrt(2 s^2 - 1) / s^2)^d."""
+    rng = np.random.default_rng(2)
+    exact = (np.sqrt(2 * s**2 - 1) / s**2) ** d
+    x2 = np.square(s * rng.normal(size=(200, 2000, d))).sum(2)
+    estimates = [effective_share(row) for row in x2 * (1 / s**2 - 1) / 2 + 1e4]
+    covered = np.mean([abs(e.sigmas_from(exact)) < 1.96 for e in estimates])
+    assert 0.90 <= covered <= 0.98
+    assert np.mean([e.mean for e in estimates]) == pytest.approx(exact, rel=0.01)
+
+
+def test_the_error_of_a_share_is_that_of_leaving_out_each_sample(rng):
+    log_weight = 3 * rng.normal(size=50)
+    w = np.exp(log_weight)
+    without = [np.delete(w, k) for k in range(50)]
+    shares = np.array([v.sum() ** 2 / (49 * (v**2).sum()) for v in without])
+    e = effective_share(log_weight - 1000)
+    assert e.mean == pytest.approx(w.sum() ** 2 / (50 * (w**2).sum()))
+    assert e.stderr == pytest.approx(np.sqrt(49 / 50 * np.square(shares - shares.mean()).sum()))
+
+
+def test_a_share_that_hangs_on_one_weight_says_so():
+    values = np.zeros(1000)
+    assert effective_share(values) == (1.0, 0.0, 1000)
+    values[3] = 2000.0
+    e = effective_share(values)
+    assert e.mean == pytest.approx(1e-3)
+    assert e.stderr > 0.9
+
+
+@pytest.mark.parametrize("k", [0.3, 0.7, 1.5])
+def test_the_shape_of_a_pareto_tail_is_found(k, rng):
+    e = pareto_k(k * rng.exponential(size=100_000) - 1e4)
+    assert abs(e.sigmas_from(k)) < 3
+    assert e.stderr < 0.1
+
+
+def test_weights_without_a_shape_have_none():
+    assert pareto_k(np.zeros(1000)) is None
+    assert pareto_k(np.linspace(-1e5, 0, 1000)) is None
+    assert pareto_k(np.arange(24.0)) is None
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="1 of 3 samples are not finite"):
         iid_mean([1, 2, np.inf])
@@ -52,6 +104,8 @@ def test_refusals():
         chain_mean(np.zeros((1, 100)))
     with pytest.raises(ValueError, match="at least 2 samples"):
         iid_mean([1.0])
+    with pytest.raises(ValueError, match="at least 3 samples, got 2"):
+        effective_share([0.0, 1.0])
 
 
 @pytest.mark.parametrize(

@@ -120,12 +120,13 @@ def test_metadata_is_json_that_any_reader_understands(tmp_path):
 
 def _summary(*cells, verdict=CONVERGED):
     common = {"system": "dot", "n": 2, "trap": "harmonic", "beta": 10.0, "symmetry": "none"}
+    of_a_flow = {"minority_sign": Estimate(0, 1e-4, 100), "ess": Estimate(0.015, 0.002, 100)}
     return pd.concat(
         [
             summary.rows(
                 {"F": Estimate(F, error, 100), "E": Estimate(1, 1, 1)}
-                | ({"minority_sign": Estimate(0, 1e-4, 100)} if cell else {}),
-                dict.fromkeys(("F", "E", "minority_sign"), "any"),
+                | (of_a_flow if cell else {}),
+                dict.fromkeys(("F", "E", *of_a_flow), "any"),
                 cell=cell,
                 architecture="mlp" if cell else "reference",
                 objective="reverse" if cell else "",
@@ -157,6 +158,7 @@ def test_the_overview_has_a_row_for_every_density():
     assert shown["cell"].tolist() == ["reference", "a"]
     assert shown["above exact"].tolist() == ["", "0.50(5)"]
     assert shown["F"].tolist() == ["5.00(3)", "5.50(4)"]
+    assert shown["ESS"].tolist() == ["", "1.50(20) %"]
 
 
 def test_a_failed_flow_shows_no_f():

@@ -6,6 +6,7 @@ import torch
 
 from qdflow import checkpoint, flows, tables
 from qdflow.estimate import estimate
+from qdflow.free_energy import WEIGHTS
 from qdflow.progress import progress
 from qdflow.summary import COLUMNS, rows
 from qdflow.symmetry import Averaged
@@ -33,7 +34,7 @@ with progress(label, Path(snakemake.log[0])) as report:
 
 estimates = rows(
     result.estimates,
-    dict.fromkeys(result.estimates, "variational"),
+    dict.fromkeys(result.estimates, "variational") | dict.fromkeys(WEIGHTS, "weights"),
     verdict=result.verdict,
     **columns,
 )
