@@ -6,7 +6,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 RESULTS = $(or $(shell sed -n 's/^results: *//p' $(1)),results)
 NAMED = echo "Figures (PDF and PNG):" && ls $(RESULTS)/figures/*.pdf $(RESULTS)/figures/*.png
 
-.PHONY: help figures best smoke test lint docs clean
+.PHONY: help figures best scale smoke test lint docs clean
 
 help:
 	@echo "make figures   set up, compute everything of config/config.yaml, draw the figures"
@@ -14,7 +14,8 @@ help:
 	@echo "make test      set up, lint, type-check, and run all tests"
 	@echo "make lint      only the linters and the type checker"
 	@echo "make best      the flows of config/best.yaml, beyond the talk"
-	@echo "make docs      put the numbers and figures of both into README.md and docs/"
+	@echo "make scale     up to 200 electrons: config/scale.yaml"
+	@echo "make docs      put the numbers and figures of these into README.md and docs/"
 	@echo "make clean     remove .venv (results stay)"
 
 figures: .venv/ready
@@ -29,9 +30,14 @@ best: .venv/ready
 	$(SNAKEMAKE) --configfile config/best.yaml
 	@$(call NAMED,config/best.yaml)
 
-docs: figures best
+scale: .venv/ready
+	$(SNAKEMAKE) --configfile config/scale.yaml
+	@$(call NAMED,config/scale.yaml)
+
+docs: figures best scale
 	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/config.yaml) README.md docs/slides.md
-	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/best.yaml) docs/beyond.md
+	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/best.yaml) \
+	$(call RESULTS,config/scale.yaml) docs/beyond.md
 
 # The pipeline's tests take longest: they start first, on a worker of their own.
 LONGEST := tests/test_workflow.py

@@ -154,8 +154,10 @@ def compare_job(wc):
 
 
 def figure_inputs(name):
-    """Of every figure: its cells' tables and those of their reference, or the comparisons."""
+    """Of every figure: its cells' tables and those of their reference, or all that there is."""
     cells = MATRIX.figures[name]
+    if kind_of(name) == "scale":
+        return dict(summary=f"{RESULTS}/summary.parquet")
     if not cells:
         return dict(comparisons=f"{RESULTS}/comparisons.parquet")
     flow_tables = ("samples", "estimates") + ("history",) * (kind_of(name) == "final_result")

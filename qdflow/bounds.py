@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logsumexp
+from scipy.special import expit, logsumexp, softmax
 
 from qdflow.free_energy import bar_difference
 from qdflow.stats import Estimate, chain_mean, effective_share, iid_mean, pareto_k, r_hat
@@ -130,9 +130,10 @@ def snis(energy: Array, w_q: Array) -> Found:
     Source: Vehtari et al., J. Mach. Learn. Res. 25, 72 (2024); error: Owen, Monte Carlo theory,
     methods and examples (2013), eq. 9.9.
     """
-    k = pareto_k(w_q)
-    log_weight = w_q if k is None else np.asarray(array_stats.psislw(-w_q)[0], dtype=float)
-    weight = np.exp(log_weight - logsumexp(log_weight))
+    log_weight = w_q
+    if pareto_k(w_q) is not None:
+        log_weight = np.asarray(next(iter(array_stats.psislw(-w_q))), dtype=float)
+    weight = softmax(log_weight)
     ess = float(1 / np.square(weight).sum())
     if fault := _light(w_q, ess):
         return _refused(ess, fault)

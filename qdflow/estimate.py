@@ -1,6 +1,7 @@
 """What a flow says of itself, on samples that it was not trained on."""
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +22,9 @@ class FlowEstimate(NamedTuple):
 
     Attributes:
         estimates: by quantity; F, E, S, V, V_ee, the distance of the `closest` two electrons,
-            `ess` and `pareto_k` of the importance weights, and `minority_sign`, the share of the
-            rarer sign of the Jacobian determinant. Of an averaged flow also `F_before` averaging,
+            `ess` and `pareto_k` of the importance weights, `seconds_per_sample` of processor time
+            for x and ln q, and `minority_sign`, the share of the rarer sign of the Jacobian
+            determinant. Of an averaged flow also `F_before` averaging,
             and the `symmetry_gain` F_before - F, whose error is that of the paired difference:
             both are estimated on the same samples.
         verdict: whether log_q is a log-density, as far as the signs tell.
@@ -57,8 +59,11 @@ def estimate(
         ValueError: an energy or a density is not finite.
     """
     pairs: list[tuple[Draw, Draw]] = []  # before and after averaging; the same without
+    seconds: list[float] = []
     for start in range(0, size, chunk):
-        pairs.append(_drawn(flow, min(chunk, size - start), generator))
+        since, most = time.process_time(), min(chunk, size - start)
+        pairs.append(_drawn(flow, most, generator))
+        seconds.append((time.process_time() - since) / most)
         report(min(start + chunk, size), size, "")
     before, after = (_joined(draws) for draws in zip(*pairs, strict=True))
     V, V_ee = system.trap_energy(after.x), system.pair_energy(after.x)
@@ -68,6 +73,7 @@ def estimate(
     if system.n > 1:
         found["closest"] = iid_mean(system.closest(after.x).cpu())
     found |= weights(-beta * energy - after.log_q.cpu().numpy())
+    found |= _cost(seconds)
     found["minority_sign"] = proportion(minority_fraction(after.sign), size)
     verdict = _verdict(flow, found["minority_sign"].mean, size)
     arrays = [t.cpu().numpy() for t in (after.x, after.log_q, after.sign)]
@@ -86,6 +92,11 @@ def _drawn(flow: Flow, size: int, generator: torch.Generator) -> tuple[Draw, Dra
         return flow.draw_both(size, generator)
     draw = flow.draw(size, generator)
     return draw, draw
+
+
+def _cost(seconds: Sequence[float]) -> dict[str, Estimate]:
+    """Of a sample, from those of the chunks but the first, which sets up what stays."""
+    return {"seconds_per_sample": iid_mean(seconds[1:])} if len(seconds) > 2 else {}
 
 
 def _joined(draws: Iterable[Draw]) -> Draw:

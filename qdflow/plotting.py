@@ -210,6 +210,25 @@ def show_pairs(axis: Axes, profiles: list[Profile], labels: list[str]) -> None:
     )
 
 
+def show_scaling(
+    axis: Axes, n: list[Array], values: list[Array], errors: list[Array], labels: list[str]
+) -> None:
+    """Quantities against the number of electrons, a line each, errors of one standard error.
+
+    Both axes are logarithmic, and show the numbers of electrons that there are.
+    """
+    for k, label in enumerate(labels):
+        colour = COLOURS[1 + k % (len(COLOURS) - 1)]
+        axis.errorbar(
+            n[k], values[k], errors[k], fmt="o-", color=colour, ms=6, capsize=3, label=label
+        )
+    sizes = np.unique(np.concatenate(n))
+    axis.set(xscale="log", yscale="log", xlabel="electrons n")
+    axis.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axis.minorticks_off()
+    axis.legend(loc="best")
+
+
 def show_gains(axis: Axes, labels: list[str], gains: list[Estimate], ceilings: list[float]) -> None:
     """What each symmetry gained in F, a bar with its error, in units of its ceiling.
 

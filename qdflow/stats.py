@@ -1,8 +1,9 @@
 """Numbers with their errors: independent samples, and Markov chains."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.stats as scipy_stats
 from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
 
@@ -139,6 +140,22 @@ def r_hat(chains: ArrayLike) -> float:
     if values.std() <= 1e-14 * np.abs(values).max():
         return 1.0
     return np.asarray(array_stats.rhat(values, chain_axis=0, draw_axis=1, method="rank")).item()
+
+
+def power_law(x: ArrayLike, y: ArrayLike) -> Estimate:
+    """The exponent b of y = a x^b by least squares of the logarithms; its error is their scatter.
+
+    Args:
+        x, y: (points,) above 0.
+
+    Raises:
+        ValueError: fewer than three points, or one that is not finite.
+    """
+    logs = _finite(np.log(x), ndim=1), _finite(np.log(y), ndim=1)
+    if logs[0].size < 3:
+        raise ValueError(f"an exponent with an error needs 3 points, got {logs[0].size}")
+    line: Any = scipy_stats.linregress(*logs)
+    return Estimate(float(line.slope), float(line.stderr), logs[0].size)
 
 
 def _finite(x: ArrayLike, ndim: int) -> NDArray[np.float64]:

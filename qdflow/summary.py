@@ -38,6 +38,7 @@ QUANTITIES = {  # and their units: energies are in the trap's, S in Boltzmann's 
     "centre_of_mass": "1",
     "ess": "1",
     "pareto_k": "1",
+    "seconds_per_sample": "s",
     "minority_sign": "1",
     "F_before": "energy",
     "symmetry_gain": "energy",
@@ -146,6 +147,29 @@ def measured(summary: pd.DataFrame, quantities: Sequence[str]) -> pd.DataFrame:
     F of a failed flow is no bound, and none is shown.
     """
     return pd.DataFrame(_measured(rows, quantities) for rows in _densities(summary))
+
+
+def per_electron(summary: pd.DataFrame) -> pd.DataFrame:
+    """How far each flow is above exact and what its samples cost, by n.
+
+    Columns architecture, beta and n; gap and gap_stderr, (F - exact F) / n; seconds and
+    seconds_stderr of a sample. A flow that has failed, or lacks a reference or a time, is left
+    out.
+    """
+    columns = ("architecture", "beta", "n", "gap", "gap_stderr", "seconds", "seconds_stderr")
+    found = [_one_electron(rows, summary) for rows in _densities(summary)]
+    table = pd.DataFrame([row for row in found if row], columns=columns)
+    return table.sort_values(["architecture", "beta", "n"], ignore_index=True)
+
+
+def _one_electron(rows: pd.DataFrame, summary: pd.DataFrame) -> tuple[Any, ...]:
+    gap, first = _above_exact(rows, summary), rows.iloc[0]
+    if not gap or not is_bound(rows) or "seconds_per_sample" not in set(rows["quantity"]):
+        return ()
+    cost = pick(rows, "seconds_per_sample")
+    n = int(first["n"])
+    place = (first["architecture"], first["beta"], n)
+    return (*place, gap.mean / n, gap.stderr / n, cost.mean, cost.stderr)
 
 
 def _measured(rows: pd.DataFrame, quantities: Sequence[str]) -> dict[str, str]:

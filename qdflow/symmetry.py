@@ -21,7 +21,7 @@ def _group(quarter_turns: tuple[int, ...], mirrors: tuple[bool, ...]) -> Tensor:
     )
 
 
-# Orthogonal matrices (order, 2, 2), the identity first. All traps so far have all of them.
+# Orthogonal matrices (order, 2, 2), the identity first. Each trap names the largest it has.
 GROUPS = {
     "c2": _group((0, 2), (False,)),
     "c4": _group((0, 1, 2, 3), (False,)),

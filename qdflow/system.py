@@ -20,11 +20,14 @@ class Trap(NamedTuple):
         potential: V of two numbers or two arrays; plain arithmetic only, so that one
             definition serves torch, numpy and numba.
         degree: enters the virial theorem, degree <V> - <V_ee> = 2 n / beta.
+        group: of the plane under which V does not change, in `symmetry.GROUPS`; or o2, under
+            all rotations and mirrors.
         isotropic_quadratic: whether V = x^2 + y^2, for which the centre of mass is Gaussian.
     """
 
     potential: Callable[[Any, Any], Any]
     degree: int
+    group: str
     isotropic_quadratic: bool = False
 
 
@@ -37,8 +40,8 @@ def _quartic(x: Any, y: Any) -> Any:
 
 
 TRAPS = {
-    "harmonic": Trap(_harmonic, degree=2, isotropic_quadratic=True),
-    "quartic": Trap(_quartic, degree=4),
+    "harmonic": Trap(_harmonic, degree=2, group="o2", isotropic_quadratic=True),
+    "quartic": Trap(_quartic, degree=4, group="c4v"),
 }
 
 

@@ -7,16 +7,18 @@ import torch
 from scipy.integrate import quad
 
 from qdflow import flows
+from qdflow.flows import convex
 from qdflow.flows._dense import InverseError
 from qdflow.flows._radial import Radial
 from qdflow.inverse import convex_newton
-from qdflow.system import System
+from qdflow.symmetry import GROUPS, act
+from qdflow.system import TRAPS, System
 
 
-def wild(generator, n=4, **options):
+def wild(generator, n=4, trap="harmonic", **options):
     """A flow with parameters far from where it starts, yet strictly convex."""
     options = {"layers": 2, "ramps": 3} | options
-    flow = flows.build("convex", System(n), generator, **options)
+    flow = flows.build("convex", System(n, trap), generator, **options)
     for parameter in flow.parameters():
         parameter.data += torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
     return flow
@@ -47,20 +49,28 @@ def psi(layer, x):
         total += ((a - X) ** 2 + (b - Y) ** 2) / 2 + phi(layer.A, math.hypot(a, b))
         for c, d in x[:i]:
             total += phi(layer.B, math.hypot(a - c, b - d))
+        for bowl in layer.bowls:
+            c, d = bowl.c.tolist()
+            for p, q in ((c, d), (-d, c), (-c, -d), (d, -c)):
+                total += phi(bowl.phi, math.hypot(a - p, b - q))
+                total += phi(bowl.phi, math.hypot(a - p, b + q))
     return total
 
 
 @torch.no_grad()
-def test_the_potential_is_its_sum_over_electrons_and_pairs(generator):
-    layer = wild(generator).layers[0]
+@pytest.mark.parametrize("trap", TRAPS)
+def test_the_potential_is_its_sum_over_electrons_and_pairs(trap, generator):
+    layer = wild(generator, trap=trap).layers[0]
+    assert len(layer.bowls) == (0 if trap == "harmonic" else convex.BOWLS)
     x = configurations(6, 4, generator)
     exact = torch.tensor([psi(layer, one.tolist()) for one in x], dtype=torch.float64)
     torch.testing.assert_close(layer.potential(x.mT), exact, rtol=1e-10, atol=0)
 
 
+@pytest.mark.parametrize("trap", TRAPS)
 @pytest.mark.parametrize("n", [1, 2, 5])
-def test_gradient_and_hessian_are_those_of_autograd(n, generator):
-    layer = wild(generator, n).layers[0]
+def test_gradient_and_hessian_are_those_of_autograd(n, trap, generator):
+    layer = wild(generator, n, trap).layers[0]
     y = configurations(4, n, generator).mT.contiguous()
     gradient, hessian = layer.derivatives(y)
     for k in range(4):
@@ -77,8 +87,8 @@ def test_gradient_and_hessian_are_those_of_autograd(n, generator):
 
 def test_the_hessian_is_never_smaller_than_that_of_the_quadratic_form(generator):
     """Strong convexity, which makes the map a bijection; near coincidences and far away, too."""
-    for _ in range(20):
-        layer = wild(generator).layers[0]
+    for k in range(20):
+        layer = wild(generator, trap=["harmonic", "quartic"][k % 2]).layers[0]
         for width in (1e-3, 1, 30):
             hessian = layer.derivatives(width * configurations(50, 4, generator).mT)[1]
             least = min(1, math.exp(layer.log_m.item()))
@@ -95,9 +105,10 @@ def test_the_slope_of_a_radial_function_rises_from_zero():
     assert slope[-1].item() == pytest.approx(0.3 + 0.1 * (6 - 1) + 0.5, abs=1e-3)
 
 
-def test_every_configuration_has_a_preimage(generator):
+@pytest.mark.parametrize("trap", TRAPS)
+def test_every_configuration_has_a_preimage(trap, generator):
     """Coinciding electrons, those inside of the Coulomb hole, and those far away."""
-    flow = wild(generator)
+    flow = wild(generator, trap=trap)
     x = configurations(50, 4, generator)
     close, same, far, line = x.clone(), x.clone(), 1e4 * x, x * torch.tensor([1.0, 0.0])
     close[:, 1] = close[:, 0] + 1e-6
@@ -111,6 +122,31 @@ def test_every_configuration_has_a_preimage(generator):
         torch.testing.assert_close(image, cases, rtol=1e-9, atol=1e-9)
     assert (flow.log_prob(same) < -80).all()  # but for rounding, ln 0: such eigenvalues repel
     assert wild(generator, base="gaussian").log_prob(same).isfinite().all()
+
+
+def test_memory_is_that_of_one_piece_and_nothing_else_changes(generator, monkeypatch):
+    flow, kept = wild(generator), []
+    z = configurations(60, 4, generator)
+
+    def results():
+        """x, ladj, ln q, and the gradients of a loss of all; counts the bytes kept for them."""
+        kept.append(0)
+
+        def keep(t):
+            kept[-1] += t.numel() * t.element_size()
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+            x, ladj, _ = flow.transform(z)
+        log_q = flow.log_prob(z)
+        gradients = torch.autograd.grad(x.square().sum() + (ladj + log_q).sum(), flow.parameters())
+        return x, ladj, log_q, *gradients
+
+    whole = results()
+    monkeypatch.setattr(convex, "PIECE", 7 * 4**2)
+    for a, b in zip(whole, results()):
+        torch.testing.assert_close(a, b)
+    assert kept[1] < kept[0] / 20
 
 
 def test_the_coulomb_hole_is_nearly_empty_and_not_forbidden(generator):
@@ -134,6 +170,18 @@ def test_labels_directions_and_mirrors_do_not_matter(generator):
         x * torch.tensor([-1.0, 1.0], dtype=x.dtype),
     ):
         torch.testing.assert_close(flow.log_prob(image), log_q, rtol=0, atol=1e-10)
+
+
+def test_an_anisotropic_trap_leaves_its_own_group_and_no_other_turn(generator):
+    flow = wild(generator, n=6, trap="quartic")
+    assert flow.symmetry == "permutation+c4v"
+    x = flow.sample(30, generator)[0].detach()
+    log_q = flow.log_prob(x)
+    for g in GROUPS["c4v"]:
+        torch.testing.assert_close(flow.log_prob(act(g, x)), log_q, rtol=0, atol=1e-10)
+    c, s = math.cos(0.4), math.sin(0.4)
+    turn = torch.tensor([[c, -s], [s, c]], dtype=x.dtype)
+    assert (flow.log_prob(act(turn, x)) - log_q).abs().median() > 1e-3
 
 
 @pytest.mark.parametrize("trap", ["harmonic", "quartic"])

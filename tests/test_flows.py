@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import time
 
 import pytest
 import torch
@@ -108,6 +109,7 @@ def turned(degrees, x):
 ACTIONS = {
     "permutation": lambda x: x.roll(1, 1),
     "c4": lambda x: turned(90, x),
+    "c4v": lambda x: turned(90, x) * torch.tensor([1.0, -1.0], dtype=x.dtype),
     "o2": lambda x: turned(37, x) * torch.tensor([1.0, -1.0], dtype=x.dtype),
     "rotation": lambda x: turned(37, x),
 }
@@ -118,7 +120,7 @@ def acted(symmetry, z):
     return torch.cat([ACTIONS[symmetry](part) for part in z.split(2, dim=-1)], -1)
 
 
-IMPLIED = {"o2": {"rotation", "c4"}, "rotation": {"c4"}}
+IMPLIED = {"o2": {"rotation", "c4", "c4v"}, "rotation": {"c4"}, "c4v": {"c4"}}
 
 
 def claimed(flow):
@@ -477,6 +479,25 @@ def test_square_layers_are_injective_by_construction_and_wider_ones_are_not(
     assert not flows.build(name, System(2), generator, **{key: [width + 2]}).claim
     if name == "permutation":
         assert flows.build(name, System(2), generator, channels=[width + 2], tied=True).claim
+
+
+def test_the_cost_of_a_sample_is_its_time(generator):
+    """Of a flow that waits, without the first chunk, which may have to set something up."""
+    flow = flows.build("convex", System(3), generator, layers=1, ramps=2)
+    transform, waits = flow.transform, [0.3, 0.05, 0.05, 0.05]
+
+    def slow(z):
+        until = time.process_time() + waits.pop(0)
+        while time.process_time() < until:
+            pass
+        return transform(z)
+
+    flow.transform = slow
+    cost = estimate(flow, System(3), 1.0, 40, generator, chunk=10).estimates["seconds_per_sample"]
+    assert 0.005 <= cost.mean < 0.02
+    assert 0 < cost.stderr < 0.005
+    waits[:] = [0, 0]
+    assert "seconds_per_sample" not in estimate(flow, System(3), 1.0, 4, generator, 2).estimates
 
 
 class Gaussian(Flow):

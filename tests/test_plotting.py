@@ -82,6 +82,16 @@ def test_pairs_of_gaussians_are_within_their_errors(rng):
     assert np.abs((density - exact) / stderr).max() < 4.5
 
 
+def test_every_series_is_drawn_where_it_belongs():
+    n, values = np.array([6, 20, 200]), np.array([1e-3, 1e-2, 1.0])
+    _drawn, (axis, _) = plotting.figure(2, "title")
+    plotting.show_scaling(axis, [n, n], [values, 2 * values], [0.1 * values] * 2, ["a", "b"])
+    lines = [c.lines[0].get_xydata() for c in axis.containers]
+    assert np.array_equal(lines[1], np.stack([n, 2 * values], 1))
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["6", "20", "200"]
+    assert axis.get_legend_handles_labels()[1] == ["a", "b"]
+
+
 def test_a_training_without_a_bound_shows_no_final_point():
     F, exact = 10 + np.exp(-np.arange(100.0)), Estimate(9.0, 0.02, 100)
     _drawn, axes = plotting.figure(2, "title")

@@ -8,6 +8,7 @@ from qdflow.stats import (
     effective_share,
     iid_mean,
     pareto_k,
+    power_law,
     proportion,
     r_hat,
 )
@@ -97,6 +98,15 @@ def test_weights_without_a_shape_have_none():
     assert pareto_k(np.arange(24.0)) is None
 
 
+def test_intervals_of_exponents_cover_the_truth():
+    rng = np.random.default_rng(4)
+    x = np.array([6, 20, 50, 100, 200, 400, 1000])
+    fits = [power_law(x, 3 * x**2.5 * np.exp(0.1 * rng.normal(size=7))) for _ in range(500)]
+    covered = np.mean([abs(fit.sigmas_from(2.5)) < 2.571 for fit in fits])  # t, 5 degrees
+    assert 0.92 <= covered <= 0.98
+    assert power_law(x, 7 * x**-0.5).mean == pytest.approx(-0.5)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="1 of 3 samples are not finite"):
         iid_mean([1, 2, np.inf])
@@ -106,6 +116,8 @@ def test_refusals():
         iid_mean([1.0])
     with pytest.raises(ValueError, match="at least 3 samples, got 2"):
         effective_share([0.0, 1.0])
+    with pytest.raises(ValueError, match="needs 3 points, got 2"):
+        power_law([1, 2], [3, 4])
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 from oracles import energy_by_double_loop
 from scipy.optimize import minimize
 
+from qdflow.symmetry import GROUPS
 from qdflow.system import TRAPS, System
 
 EVERY = [(n, trap) for n in (1, 2, 3, 20) for trap in TRAPS]
@@ -62,6 +65,21 @@ def _relaxed(system, rng):
 
     start = rng.normal(size=2 * system.n)
     return minimize(energy_and_gradient, start, jac=True, method="L-BFGS-B", tol=1e-14).fun
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_a_trap_has_the_group_it_names_and_no_larger_one(trap, generator):
+    x = torch.randn(50, 2, dtype=torch.float64, generator=generator)
+    V = TRAPS[trap].potential(*x.T)
+    c, s = math.cos(0.3), math.sin(0.3)
+    any_turn = torch.tensor([[c, -s], [s, c]], dtype=torch.float64)
+    group = TRAPS[trap].group
+    elements = [any_turn, *GROUPS["c4v"]] if group == "o2" else GROUPS[group]
+    for g in elements:
+        torch.testing.assert_close(TRAPS[trap].potential(*(g @ x.T)), V)
+    others = [any_turn, *(g for name in GROUPS for g in GROUPS[name])]
+    changed = [not torch.allclose(TRAPS[trap].potential(*(g @ x.T)), V) for g in others]
+    assert any(changed) == (group != "o2")
 
 
 def test_symmetries_of_h(generator):

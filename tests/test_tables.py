@@ -169,6 +169,22 @@ def test_a_failed_flow_shows_no_f():
     assert shown["above exact"].tolist() == ["", ""]
 
 
+def test_gaps_per_electron_are_those_of_flows_that_are_timed_and_bounds():
+    table = _summary(("", 5.0, 0.03), ("a", 5.5, 0.04), ("b", 5.2, 0.04), ("c", 5.3, 0.04))
+    common = table[table["cell"] == "a"].iloc[0].to_dict()
+    timed = [
+        common | {"cell": cell, "quantity": "seconds_per_sample", "mean": 0.01, "stderr": 0.001}
+        for cell in ("a", "b")
+    ]
+    table = pd.concat([table, pd.DataFrame(timed)], ignore_index=True)
+    table.loc[table["cell"] == "b", "verdict"] = "failed: it folds"
+    found = summary.per_electron(table)
+    assert found[["architecture", "beta", "n"]].to_numpy().tolist() == [["mlp", 10.0, 2]]
+    numbers = found[["gap", "gap_stderr", "seconds", "seconds_stderr"]].to_numpy()
+    assert numbers == pytest.approx(np.array([[0.25, 0.025, 0.01, 0.001]]))
+    assert summary.per_electron(_summary(("a", 5.5, 0.04))).empty
+
+
 def test_chosen_cells_come_with_their_reference():
     cold, hot = (
         _summary(("", 5.0, 0.03), ("a", 5.5, 0.04), ("b", 5.2, 0.04)),

@@ -93,7 +93,7 @@ def edit(path, old, new):
 
 def test_every_result_is_there(finished):
     figures = {p.name for p in (finished / "results/smoke/figures").iterdir()}
-    names = ("final-result", "ordered", "hot", "c4", "layers", "pairs", "ledger")
+    names = ("final-result", "ordered", "hot", "c4", "layers", "pairs", "ledger", "scale")
     assert figures == {f"{name}.{kind}" for name in names for kind in ("pdf", "png")}
     assert not list((finished / "results/smoke/checkpoints").glob("*"))
     text = (finished / "output.txt").read_text()
@@ -231,6 +231,7 @@ def test_a_hyperparameter_reruns_its_cell(clone):
         ("compare", "comparisons.parquet"),
         ("figure", "figures/final-result.pdf"),
         ("figure", "figures/ledger.pdf"),
+        ("figure", "figures/scale.pdf"),
     }
 
 
@@ -264,6 +265,7 @@ def test_a_new_beta_runs_that_beta(clone):
     )
     jobs = planned(clone)
     assert {job for job in jobs if job[0] != "summarize"} == {
+        ("figure", "figures/scale.pdf"),
         ("reference", "reference/dot-3/beta2/estimates.parquet"),
         ("train", "flows/rotation/beta2/seed0/model.pt"),
         ("estimate", "flows/rotation/beta2/seed0/estimates.parquet"),

@@ -25,6 +25,7 @@ FLOWS_SHOWN = {  # at least, at most, by kind of figure
     "symmetry": (1, 4),
     "pairs": (1, 6),
     "ledger": (0, 0),
+    "scale": (0, 0),
 }
 
 

@@ -1,29 +1,38 @@
-"""Gradients of convex pair potentials: permutations and rotations are exact, nothing folds."""
+"""Gradients of convex pair potentials: exact symmetries of the dot, and nothing folds."""
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from qdflow import bases
 from qdflow.flows._dense import InverseError
 from qdflow.flows._radial import Radial
 from qdflow.flows.base import Flow
 from qdflow.inverse import convex_newton
-from qdflow.system import System
+from qdflow.symmetry import GROUPS
+from qdflow.system import TRAPS, System
 
 CONTRACTION = 0.1  # initial s of a layer, roughly
+PIECE = 1_000_000  # pairs of electrons in memory at a time, all samples together
+BOWLS = 4  # of each layer in an anisotropic trap
 
 
 class Convex(Flow):
     """Layers x -> s grad Psi(x), where Psi is a strictly convex sum over electrons and pairs.
 
-    Psi(x) = sum_i A(|x_i|) + sum_{i<j} B(|x_i - x_j|) + a positive quadratic form. A strictly
+    Psi(x) = sum_i A(x_i) + sum_{i<j} B(|x_i - x_j|) + a positive quadratic form. A strictly
     convex function has an injective gradient (Huang et al., Convex Potential Flows (2021)); and
     as its Hessian is nowhere smaller than a fixed multiple of 1, every x has a preimage, which is
     the minimum of Psi(z) - x z: the map is a bijection of R^{2n}, ln q a log-density, and the
-    inverse a convex problem. Psi knows neither labels nor directions, and neither does the base.
+    inverse a convex problem. Psi knows no labels, and neither does the base.
+
+    A is a convex function of |x|. In an anisotropic trap, convex functions of |x - c| are added,
+    for points c that the group of the trap takes to each other: electrons crowd around them. They
+    ask nothing of V, which need not be convex: the quartic one is not.
 
     B pushes two electrons apart as soon as they are farther from each other than its softening:
     that opens the Coulomb hole. A softening of 0 would leave the hole without any preimage, where
@@ -35,7 +44,6 @@ class Convex(Flow):
     """
 
     claim = "gradients of strictly convex functions"
-    symmetry = "permutation+o2"
     exact_log_prob = True
     exact_inverse = True
 
@@ -60,25 +68,30 @@ class Convex(Flow):
             ValueError: no layer, no ramp, or an unknown base.
         """
         super().__init__()
+        group = TRAPS[system.trap].group
+        self.symmetry = f"permutation+{group}"
         if min(layers, ramps) < 1:
             raise ValueError(f"layers is {layers} and ramps is {ramps}; both must be at least 1")
         self.base = bases.build(base, system.n)
-        z = self.base.sample(500, generator, torch.zeros((), dtype=torch.float64))
+        z = self.base.sample(
+            min(500, _piece(system.n)), generator, torch.zeros((), dtype=torch.float64)
+        )
         scale, radius = bases.virial_size(system, z)
         self.log_s = nn.Parameter(torch.tensor(scale, dtype=torch.float64).log())
-        self.layers = nn.ModuleList(_Layer(system.n, radius, ramps) for _ in range(layers))
+        self.layers = nn.ModuleList(_Layer(system.n, radius, ramps, group) for _ in range(layers))
         with torch.no_grad():
             y = scale * z.mT
             for layer in self.layers:
                 y = cast(_Layer, layer).keep_size(y)
 
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Flow.transform`; a Cholesky factor of 2n x 2n and n^2 ramps a layer and sample."""
-        y, ladj = self.log_s.exp() * z.mT, 2 * self.base.n * self.log_s
-        for layer in self.layers:
-            y, more = layer(y)
-            ladj = ladj + more
-        return y.mT, ladj, torch.ones_like(ladj)
+        """See `Flow.transform`; a Cholesky factor of 2n x 2n and n^2 ramps a layer and sample.
+
+        Memory is bounded by `PIECE`: where there are more pairs, what a gradient needs is computed
+        a second time, piece by piece, which takes a third longer.
+        """
+        x, ladj = _in_pieces(self._forward, z)
+        return x, ladj, torch.ones_like(ladj)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """ln q(x), exact for every x.  x (size, n, 2) -> (size,).
@@ -86,18 +99,44 @@ class Convex(Flow):
         Raises:
             InverseError: rounding, or an x that is no number, kept a minimum from being found.
         """
+        z, ladj = _in_pieces(self._inverse, x)
+        return self.base.log_prob(z) - ladj
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """See `Flow.inverse`."""
+        return _in_pieces(self._inverse, x)[0]
+
+    def _forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        y, ladj = self.log_s.exp() * z.mT, 2 * self.base.n * self.log_s
+        for layer in self.layers:
+            y, more = layer(y)
+            ladj = ladj + more
+        return y.mT, ladj
+
+    def _inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """z and ln |det dx/dz| there."""
         y, ladj = x.mT, 2 * self.base.n * self.log_s
         for layer in reversed(self.layers):
             y = cast(_Layer, layer).inverse(y)
             ladj = ladj + layer(y)[1]
-        return self.base.log_prob(y.mT / self.log_s.exp()) - ladj
+        return y.mT / self.log_s.exp(), ladj
 
-    def inverse(self, x: Tensor) -> Tensor:
-        """See `Flow.inverse`."""
-        y = x.mT
-        for layer in reversed(self.layers):
-            y = cast(_Layer, layer).inverse(y)
-        return y.mT / self.log_s.exp()
+
+def _piece(n: int) -> int:
+    """Samples that are in memory at a time."""
+    return max(1, PIECE // n**2)
+
+
+def _in_pieces(
+    mapping: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The mapping of x (size, n, 2), of which only one piece is worked on at a time."""
+    pieces = x.split(_piece(x.shape[1]))
+    if len(pieces) == 1:
+        return mapping(x)
+    done = [checkpoint(mapping, piece, use_reentrant=False) for piece in pieces]
+    one, two = (torch.cat(parts) for parts in zip(*done, strict=True))
+    return one, two
 
 
 class _Layer(nn.Module):
@@ -106,7 +145,7 @@ class _Layer(nn.Module):
     The quadratic form of Psi is sum_i |y_i - Y|^2 / 2 + n m |Y|^2 / 2, Y the centre of mass.
     """
 
-    def __init__(self, n: int, radius: float, ramps: int) -> None:
+    def __init__(self, n: int, radius: float, ramps: int, group: str) -> None:
         super().__init__()
         self.n = n
         # with this curvature a pair beyond the edge stays where it is, but for a shift, if s is
@@ -129,6 +168,10 @@ class _Layer(nn.Module):
             edge=edge,
             height=0.2 / n / CONTRACTION,
             soft=0.03 * radius,
+        )
+        self.bowls = nn.ModuleList(
+            _Bowl(group, math.pi / 4 * (k + 0.5) / BOWLS, radius, ramps)
+            for k in range(BOWLS * (group != "o2"))
         )
         self.log_s = nn.Parameter(torch.zeros((), dtype=torch.float64))
         self.log_m = nn.Parameter(torch.tensor(-math.log(CONTRACTION), dtype=torch.float64))
@@ -169,6 +212,8 @@ class _Layer(nn.Module):
         pairs = self.B((y[..., i] - y[..., j]).square().sum(1)).sum(1)
         Y2 = self.n * y.mean(2).square().sum(1)
         own = self.A(y.square().sum(1)).sum(1)
+        for bowl in self.bowls:
+            own = own + bowl(y)
         return (y.square().sum((1, 2)) + (self.log_m.exp() - 1) * Y2) / 2 + own + pairs
 
     def derivatives(self, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -182,7 +227,11 @@ class _Layer(nn.Module):
         )
         own, centre = 1 + fA + f.sum(2), self.log_m.exp() - 1
         gradient = own.unsqueeze(1) * y - y @ f + centre * y.mean(2, keepdim=True)
-        return gradient, _blocks(y, own, gA, f - centre / self.n, g)
+        bend = (gA.unsqueeze(1) * y).unsqueeze(1) * y.unsqueeze(2)
+        for bowl in self.bowls:
+            slope, more = cast(_Bowl, bowl).derivatives(y)
+            gradient, bend = gradient + slope, bend + more
+        return gradient, _blocks(y, own, bend, f - centre / self.n, g)
 
     def keep_size(self, y: Tensor) -> Tensor:
         """The image, after s is set such that it has the mean square radius of y."""
@@ -198,21 +247,57 @@ class _Layer(nn.Module):
         return gradient.flatten(1), hessian
 
 
-def _blocks(y: Tensor, own: Tensor, gA: Tensor, f: Tensor, g: Tensor) -> Tensor:
+class _Bowl(nn.Module):
+    """sum_i sum_g phi(|y_i - g c|) over the elements of a group, phi convex and rising."""
+
+    def __init__(self, group: str, angle: float, radius: float, ramps: int) -> None:
+        super().__init__()
+        self.register_buffer("group", GROUPS[group].clone(), persistent=False)
+        start = [radius * math.cos(angle), radius * math.sin(angle)]
+        self.c = nn.Parameter(torch.tensor(start, dtype=torch.float64))
+        share = 1 / len(GROUPS[group]) / CONTRACTION
+        self.phi = Radial(
+            ramps,
+            reach=2 * radius,
+            linear=0.002 * share,
+            curvature=0.001 * share,
+            edge=radius,
+            height=0.1 * share,
+            soft=0.1 * radius,
+        )
+
+    def forward(self, y: Tensor) -> Tensor:
+        """The sum.  y (size, 2, n) -> (size,)."""
+        return self.phi(self._apart(y).square().sum(2)).sum((1, 2))
+
+    def derivatives(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient (size, 2, n), and the Hessian of each electron (size, 2, 2, n)."""
+        apart = self._apart(y)
+        f, g = self.phi.derivatives(apart.square().sum(2))
+        bend = torch.einsum("sgi,sgai,sgbi->sabi", g, apart, apart)
+        one = torch.eye(2, dtype=y.dtype, device=y.device).unsqueeze(2)
+        return (f.unsqueeze(2) * apart).sum(1), bend + f.sum(1)[:, None, None] * one
+
+    def _apart(self, y: Tensor) -> Tensor:
+        """y - g c, (size, elements, 2, n)."""
+        return y.unsqueeze(1) - (self.get_buffer("group").to(y) @ self.c).unsqueeze(2)
+
+
+def _blocks(y: Tensor, own: Tensor, bend: Tensor, f: Tensor, g: Tensor) -> Tensor:
     """The Hessian (size, 2n, 2n): blocks of electrons for each two of the coordinates.
 
     Args:
         y: (size, 2, n).
         own: (size, n), what multiplies each electron's own coordinates in the gradient.
-        gA: (size, n) of A.
+        bend: (size, 2, 2, n), what else each electron's own Hessian has.
         f, g: (size, n, n) of the pairs.
     """
     apart = y.unsqueeze(3) - y.unsqueeze(2)  # (size, 2, n, n)
-    along, own_along = g.unsqueeze(1) * apart, gA.unsqueeze(1) * y
+    along = g.unsqueeze(1) * apart
     blocks = {}
     for a, b in ((0, 0), (0, 1), (1, 1)):
         pairs = along[:, a] * apart[:, b]
-        diagonal = own_along[:, a] * y[:, b] + pairs.sum(2)
+        diagonal = bend[:, a, b] + pairs.sum(2)
         if a == b:
             pairs, diagonal = pairs + f, diagonal + own
         blocks[a, b] = torch.diag_embed(diagonal) - pairs

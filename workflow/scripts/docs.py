@@ -1,6 +1,6 @@
-"""Put the numbers of a finished run into pages, between their marks, and its figures into docs/.
+"""Put the numbers of finished runs into pages, between their marks, and their figures into docs/.
 
-Usage: docs.py RESULTS_FOLDER PAGE [PAGE ...]
+Usage: docs.py RESULTS_FOLDER [RESULTS_FOLDER ...] PAGE [PAGE ...]
 
     <!-- results: CELL CELL@BETA -->              the overview of these cells and their references
     <!-- results: CELL CELL@BETA; F closest -->   these quantities of them
@@ -50,18 +50,24 @@ def _value(mark: re.Match[str]) -> str:
     return f"{opening}{', '.join(values)}{closing}"
 
 
-folder = Path(sys.argv[1])
-results = tables.read(folder / "summary.parquet", "summarize", summary.COLUMNS)
+paths = list(map(Path, sys.argv[1:]))
+folders, pages = [p for p in paths if p.suffix != ".md"], [p for p in paths if p.suffix == ".md"]
+results = pd.concat(
+    tables.read(folder / "summary.parquet", "summarize", summary.COLUMNS) for folder in folders
+)
 compared = pd.DataFrame(columns=list(comparison.COMPARISONS))  # a run may compare nothing
-if (folder / "comparisons.parquet").exists():
-    compared = tables.read(folder / "comparisons.parquet", "compare", comparison.COMPARISONS)
-texts = {page: page.read_text() for page in map(Path, sys.argv[2:])}
+for path in (folder / "comparisons.parquet" for folder in folders):
+    if path.exists():
+        found = tables.read(path, "compare", comparison.COMPARISONS)
+        compared = pd.concat([compared, found], ignore_index=True) if len(compared) else found
+texts = {page: page.read_text() for page in pages}
 try:
     changed = {page: VALUE.sub(_value, MARKED.sub(_filled, text)) for page, text in texts.items()}
 except ValueError as error:
-    sys.exit(f"a mark in {' or '.join(sys.argv[2:])} asks for what {folder} does not hold: {error}")
+    names = " or ".join(map(str, pages)), " or ".join(map(str, folders))
+    sys.exit(f"a mark in {names[0]} asks for what {names[1]} does not hold: {error}")
 for page, text in changed.items():
     page.write_text(text)
-for path in sorted((folder / "figures").glob("*.png")):
+for path in sorted(path for folder in folders for path in (folder / "figures").glob("*.png")):
     # 256 colours: a third of the bytes, and no difference on a page
     Image.open(path).convert("RGB").quantize(256).save(Path("docs") / path.name, optimize=True)

@@ -32,9 +32,10 @@ with progress(label, Path(snakemake.log[0])) as report:
         flow, system, model["beta"], budget["samples"], generator, budget["chunk"], report
     )
 
+methods = dict.fromkeys(result.estimates, "variational") | dict.fromkeys(WEIGHTS, "weights")
 estimates = rows(
     result.estimates,
-    dict.fromkeys(result.estimates, "variational") | dict.fromkeys(WEIGHTS, "weights"),
+    methods | {"seconds_per_sample": "clock"},
     verdict=result.verdict,
     **columns,
 )
