@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from oracles import autoregressive_chains
 
-from qdflow.stats import Estimate, chain_mean, iid_mean, proportion, r_hat
+from qdflow.stats import Estimate, chain_mean, iid_mean, proportion, r_hat, squares_about_mean
 
 
 def test_iid_mean_is_the_textbook_formula(rng):
@@ -43,6 +43,23 @@ def test_a_constant_is_known_exactly():
 def test_proportions_near_zero_keep_an_error():
     assert proportion(0.0, 1000).stderr > 1e-3
     assert proportion(0.3, 10**6).stderr == pytest.approx((0.21 / 10**6) ** 0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.8])
+def test_intervals_of_variances_cover_the_truth(rho):
+    """Of chains, and for independent draws as well: the variance of AR(1) is 1."""
+    rng = np.random.default_rng(2)
+    found = []
+    for _ in range(200):
+        squares = squares_about_mean(autoregressive_chains(rng, 8, 500, rho))
+        found.append(chain_mean(squares) if rho else iid_mean(squares.ravel()))
+    assert 0.90 <= np.mean([abs(e.sigmas_from(1.0)) < 1.96 for e in found]) <= 0.99
+
+
+def test_squares_about_the_mean_average_to_the_variance(rng):
+    x = rng.exponential(size=(3, 4))
+    assert squares_about_mean(x).mean() == pytest.approx(x.var(ddof=1))
+    assert squares_about_mean(x).shape == x.shape
 
 
 def test_refusals():
