@@ -27,10 +27,10 @@ class Curve(NamedTuple):
 
 def curve(rows: pd.DataFrame, quantity: str) -> Curve:
     """Of one quantity, from estimates at several betas; without F where it is no bound."""
-    found = rows[rows["quantity"] == quantity].sort_values("beta")
+    found = rows.loc[rows["quantity"] == quantity, :].sort_values("beta")
     if quantity == "F":
-        found = found[[is_bound(found.iloc[[k]]) for k in range(len(found))]]
-    return Curve(*(found[name].to_numpy(float) for name in ("beta", "mean", "stderr")))
+        found = found.loc[[is_bound(found.loc[[k], :]) for k in found.index], :]
+    return Curve(*(np.asarray(found[name], float) for name in ("beta", "mean", "stderr")))
 
 
 def standing(rows: pd.DataFrame) -> str:

@@ -71,9 +71,10 @@ class Family(nn.Module):
 
     def betas(self, generator: torch.Generator) -> list[float]:
         """As many as `temperatures`: a random one in each of so many equal parts of ln beta."""
-        part = torch.arange(self.temperatures)
-        place = (part + torch.rand(part.shape, generator=generator)) / self.temperatures
-        return (self.low * (self.high / self.low) ** place.double()).tolist()
+        part = torch.arange(self.temperatures, dtype=torch.float64)
+        place = part + torch.rand(part.shape, generator=generator, dtype=torch.float64)
+        beta = self.low * (self.high / self.low) ** (place / self.temperatures)
+        return beta.clamp(self.low, self.high).tolist()
 
 
 class Member(Flow):

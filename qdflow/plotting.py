@@ -251,12 +251,14 @@ def show_curves(axis: Axes, curves: list[Curve], exact: Curve, labels: list[str]
         axis.fill_between(beta, mean - stderr, mean + stderr, color=colour, alpha=0.35, lw=0)
     axis.errorbar(*exact, fmt="o", color=EXACT, ms=6, capsize=4, zorder=5, label="Monte Carlo")
     axis.set_xscale("log")
+    axis.set_xticks(exact.beta, [f"{beta:g}" for beta in exact.beta])
+    axis.minorticks_off()
 
 
 def show_slope(axis: Axes, slope: Curve, index: int) -> None:
     """The specific heat of the flow of that index once more, from the slope of its <E>."""
     colour = COLOURS[1 + index]
-    axis.errorbar(*slope, color=colour, ls=":", lw=1.2, capsize=2, label="d⟨E⟩/dT of its curve")
+    axis.errorbar(*slope, color=colour, fmt="x", ms=5, lw=1, label="d⟨E⟩/dT of its curve")
 
 
 def show_gaps(axis: Axes, gaps: list[Curve]) -> None:

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -210,10 +210,11 @@ def _step(run: _Run, phase: Phase, learning_rate: float, clip: float) -> list[fl
 
 def _above(run: _Run, batch: int) -> tuple[Tensor, list[float]]:
     """The reverse loss of a batch; F, its error, E, S and the minority's share of the signs."""
-    if not isinstance(run.flow, Family):
-        return _bound(run.flow, run.beta, run, batch)
-    betas = run.flow.betas(run.generator)
-    parts = [_bound(run.flow.at(beta), beta, run, batch // len(betas)) for beta in betas]
+    family = run.flow
+    if not isinstance(family, Family):
+        return _bound(family, run.beta, run, batch)
+    betas = family.betas(run.generator)
+    parts = [_bound(family.at(beta), beta, run, batch // len(betas)) for beta in betas]
     losses, rows = zip(*parts, strict=True)
     F, stderr, *rest = map(list, zip(*rows, strict=True))
     means = [sum(values) / len(betas) for values in (F, *rest)]
@@ -233,7 +234,7 @@ def _below(run: _Run, batch: int) -> tuple[Tensor, list[float]]:
     """The forward bound on a batch of the reference; it and its error."""
     choice = torch.randint(len(run.reference), (batch,), generator=run.generator)
     x = moved(run.reference[choice.to(run.reference.device)], run.system, run.generator)
-    F = run.system.energy(x) + run.flow.log_prob(x) / run.beta
+    F = run.system.energy(x) + cast(Flow, run.flow).log_prob(x) / run.beta
     return F.mean(), _mean(F)
 
 
