@@ -40,7 +40,8 @@ def variational(energy: ArrayLike, log_q: ArrayLike, beta: float) -> dict[str, E
 
     Where q does not vanish at coincident electrons, the variance of 1/r diverges, but only as a
     logarithm: the mean over its sample error is still asymptotically normal (Gine, Goetze &
-    Mason, Ann. Probab. 25, 1514 (1997)).
+    Mason, Ann. Probab. 25, 1514 (1997)). There C is formally infinite, as slowly: a flow that
+    keeps electrons apart never draws what would show it.
     """
     energy, log_q = np.asarray(energy, float), np.asarray(log_q, float)
     return {

@@ -174,20 +174,24 @@ def test_a_family_resumes_at_the_same_bits(tmp_path, stop):
     assert again["F"] == history["F"]
 
 
-def test_the_history_of_a_family_is_the_mean_of_its_temperatures(generator):
+def test_a_step_of_a_family_is_the_mean_of_its_temperatures(generator):
     """The same random numbers, taken by hand; the batch is split evenly."""
     one, system = family(), System(3)
     again = torch.Generator()
     again.set_state(generator.get_state())
     betas = one.betas(again)
-    F = []
+    F, loss = [], 0
     for beta in betas:
         x, log_q = one.at(beta).sample(6, again)
         F.append((system.energy(x) + log_q / beta).detach())
+        loss = loss + (beta / 10**0.5) ** 0.5 * (system.energy(x) + log_q / beta).mean() / 4
+    gradients = torch.autograd.grad(loss, list(one.parameters()))
+    norm = torch.cat([g.flatten() for g in gradients]).norm().item()
     history = train(one, system, math.nan, [Phase(1, 24, 0.01)], generator)
     assert history["F"][0] == pytest.approx(torch.cat(F).mean().item(), rel=1e-12)
     error = math.sqrt(sum(f.var().item() / 6 for f in F)) / 4
     assert history["F_stderr"][0] == pytest.approx(error, rel=1e-12)
+    assert history["gradient_norm"][0] == pytest.approx(norm, rel=1e-9)
 
 
 def test_a_family_has_no_forward_bound(generator):
