@@ -294,6 +294,7 @@ def test_a_new_beta_runs_that_beta(clone):
         ("reference", "reference/dot-3/beta2/estimates.parquet"),
         ("train", "flows/rotation/beta2/seed0/model.pt"),
         ("estimate", "flows/rotation/beta2/seed0/estimates.parquet"),
+        ("figure", "figures/thermodynamics.pdf"),  # which shows every reference of its system
     }
 
 
