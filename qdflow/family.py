@@ -1,13 +1,16 @@
 """One flow for all temperatures: its parameters are polynomials in ln beta."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from qdflow import flows
 from qdflow.flows.base import Draw, Flow
+from qdflow.system import System
 
 
 class Family(nn.Module):
@@ -110,3 +113,21 @@ class Member(Flow):
         theta = self.family.parameters_at(self.beta)
         replaced = {f"family.flow.{name}": value for name, value in theta.items()}
         return functional_call(self, replaced, (method, *arguments))
+
+
+def rebuild(model: Mapping[str, Any], beta: float) -> Flow:
+    """A trained flow in float64; of a family the one at this beta.
+
+    Args:
+        model: the options of the `architecture` and of the `system`, the `parameters`, and of a
+            family its options, too.
+        beta: that is wanted; a flow of its own has but one.
+
+    Raises:
+        ValueError: beta is outside of the family's range.
+    """
+    system, generator = System(**model["system"]), torch.Generator()
+    flow = flows.build(system=system, generator=generator, **model["architecture"]).double()
+    made = Family(flow, **model["family"]) if "family" in model else flow
+    made.load_state_dict(model["parameters"])
+    return made.at(beta) if isinstance(made, Family) else made

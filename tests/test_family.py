@@ -12,7 +12,7 @@ from test_flows import make
 from qdflow import flows
 from qdflow.curves import Curve, curve, heat_from_slope, standing
 from qdflow.estimate import estimate
-from qdflow.family import Family
+from qdflow.family import Family, rebuild
 from qdflow.system import System
 from qdflow.train import HISTORY, Phase, train
 
@@ -125,6 +125,20 @@ def test_each_step_has_one_beta_in_each_part(generator):
 def test_what_is_no_family_is_refused(options, sentence, generator):
     with pytest.raises(ValueError, match=sentence):
         Family(make("convex", 0, generator), *options)
+
+
+def test_a_saved_family_is_rebuilt_at_any_beta(generator):
+    options = {"low": 0.5, "high": 20.0, "degree": 1, "temperatures": 2}
+    model = {"architecture": {"flow": "ordered", "width": 8}, "system": {"n": 2}}
+    one = Family(flows.build("ordered", System(2), generator, width=8), **options)
+    for terms in one.terms:
+        terms.data += 0.1
+    again = rebuild(model | {"family": options, "parameters": one.state_dict()}, 4.0)
+    alone = rebuild(model | {"parameters": one.flow.state_dict()}, 4.0)
+    x = torch.randn(5, 2, 2, dtype=torch.float64, generator=generator)
+    assert torch.equal(again.log_prob(x), one.at(4.0).log_prob(x))
+    assert torch.equal(alone.log_prob(x), one.flow.log_prob(x))
+    assert not torch.equal(alone.log_prob(x), again.log_prob(x))
 
 
 def test_a_beta_outside_of_the_range_is_refused():

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from qdflow import checkpoint, flows, tables
+from qdflow import checkpoint, tables
 from qdflow.estimate import estimate
-from qdflow.family import Family
+from qdflow.family import rebuild
 from qdflow.progress import progress
 from qdflow.summary import COLUMNS, rows
 from qdflow.symmetry import Averaged
@@ -18,13 +18,7 @@ model = checkpoint.load(Path(snakemake.input.model))
 system = System(**model["system"])
 generator = torch.Generator().manual_seed(job["seed"])
 columns = dict(job["columns"])
-flow = flows.build(system=system, generator=generator, **model["architecture"]).double()
-if "family" in model:
-    family = Family(flow, **model["family"])
-    family.load_state_dict(model["parameters"])
-    flow = family.at(columns["beta"])
-else:
-    flow.load_state_dict(model["parameters"])
+flow = rebuild(model, columns["beta"])
 if columns["symmetry"] != "none":
     flow = Averaged(flow, columns["symmetry"])
 columns["symmetry"] = flow.symmetry  # with what the flow has by itself
