@@ -255,10 +255,10 @@ def show_curves(axis: Axes, curves: list[Curve], exact: Curve, labels: list[str]
     axis.minorticks_off()
 
 
-def show_slope(axis: Axes, slope: Curve, index: int) -> None:
-    """The specific heat of the flow of that index once more, from the slope of its <E>."""
-    colour = COLOURS[1 + index]
-    axis.errorbar(*slope, color=colour, fmt="x", ms=5, lw=1, label="d⟨E⟩/dT of its curve")
+def show_slopes(axis: Axes, slopes: list[Curve], labels: list[str]) -> None:
+    """The specific heats of flows once more, from the slopes of their <E>."""
+    for slope, colour, label in zip(slopes, COLOURS[1:], labels, strict=False):
+        axis.errorbar(*slope, color=colour, fmt="x", ms=6, lw=1, label=f"{label}: d⟨E⟩/dT")
 
 
 def show_gaps(axis: Axes, gaps: list[Curve]) -> None:

@@ -22,8 +22,8 @@ with plotting.style():
         plotting.show_curves(above, curves, monte_carlo, labels)
         plotting.show_gaps(below, [c.minus(monte_carlo) for c in curves])
         above.set_ylabel(name)
-    for index, rows in enumerate(flows):
-        plotting.show_slope(upper[-1], heat_from_slope(curve(rows, "E")), index)
+    slopes = [heat_from_slope(curve(rows, "E")) for rows in flows]
+    plotting.show_slopes(upper[-1], slopes, job["labels"])
     lower[0].set_ylabel("flow - Monte Carlo")
     figure.legend(*upper[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     for path in (snakemake.output.pdf, snakemake.output.png):
