@@ -30,6 +30,7 @@ except settings.ConfigError as error:
 RESULTS = config["results"].rstrip("/")
 REFERENCE = f"{RESULTS}/reference/{{system}}/beta{{beta}}"
 FLOW = f"{RESULTS}/flows/{{cell}}/beta{{beta}}/seed{{seed}}"
+TRAINED = f"{RESULTS}/flows/{{cell}}/{{at}}/seed{{seed}}"  # at: betaBETA, or family for them all
 ESTIMATES = [
     f"{REFERENCE}/estimates.parquet".format(system=s, beta=b) for s, b in MATRIX.references
 ]
@@ -57,6 +58,16 @@ def flow_path(cell):
     return FLOW.format(cell=cell.name, beta=cell.beta, seed=cell.seed)
 
 
+def trained_path(cell, beta, seed):
+    """Where the model is: one for all betas, or each its own."""
+    at = "family" if is_family(cell) else f"beta{beta}"
+    return TRAINED.format(cell=cell, at=at, seed=seed)
+
+
+def is_family(cell):
+    return "family" in config["cells"][cell]
+
+
 def reference_path(cell):
     return reference_folder(cell.name, cell.beta)
 
@@ -77,8 +88,10 @@ def learns_from_reference(cell):
 
 def train_inputs(wc):
     """Samples, where the objective takes any: what learns from the Hamiltonian waits for none."""
-    samples = f"{reference_folder(wc.cell, wc.beta)}/samples.parquet"
-    return dict(reference=samples) if learns_from_reference(wc.cell) else {}
+    if not learns_from_reference(wc.cell):
+        return {}
+    folder = reference_folder(wc.cell, wc.at.removeprefix("beta"))
+    return dict(reference=f"{folder}/samples.parquet")
 
 
 def reference_job(wc):
@@ -103,19 +116,20 @@ def reference_of(name, beta):
 
 def train_job(wc):
     spec = config["cells"][wc.cell]
+    at = wc.at.removeprefix("beta")
     job = dict(
         system=config["systems"][spec["system"]],
-        beta=float(wc.beta),
+        **(dict(family=spec["family"]) if is_family(wc.cell) else dict(beta=float(at))),
         architecture=config["architectures"][spec["architecture"]],
         training=config["trainings"][spec["training"]]
         | dict(phases=settings.phases(wc.cell, config)),
         objective=spec["objective"],
         average=spec["symmetry"] if spec["averaging"] == "in_the_loss" else "",
-        seed=settings.seed_of("train", wc.cell, wc.beta, wc.seed),
+        seed=settings.seed_of("train", wc.cell, at, wc.seed),
         code=code("train", flow_file(wc.cell)),
     )
     if learns_from_reference(wc.cell):  # half a training must not go on with other samples
-        job["reference"] = settings.digest(reference_of(spec["system"], wc.beta))
+        job["reference"] = settings.digest(reference_of(spec["system"], at))
     # Not an output: snakemake deletes those of a failed job, and then there is no going on.
     return job | {"saved": f"{RESULTS}/checkpoints/{settings.digest(job)}.pt"}
 
@@ -140,7 +154,7 @@ def compare_inputs():
     folders = [*map(flow_path, cells), *dict.fromkeys(map(reference_path, cells))]
     return dict(
         estimates=[f"{folder}/estimates.parquet" for folder in folders],
-        histories=[f"{flow_path(cell)}/history.parquet" for cell in cells],
+        histories=[f"{trained_path(*cell)}/history.parquet" for cell in cells],
     )
 
 
@@ -160,10 +174,20 @@ def figure_inputs(name):
         return dict(summary=f"{RESULTS}/summary.parquet")
     if not cells:
         return dict(comparisons=f"{RESULTS}/comparisons.parquet")
+    if kind_of(name) == "thermodynamics":
+        folders = thermodynamics_inputs(cells)
+        return {key: [f"{f}/estimates.parquet" for f in folders[key]] for key in folders}
     flow_tables = ("samples", "estimates") + ("history",) * (kind_of(name) == "final_result")
     tables = {f"flow_{t}": [f"{flow_path(c)}/{t}.parquet" for c in cells] for t in flow_tables}
     reference = reference_path(cells[0])
     return tables | {f"mc_{t}": f"{reference}/{t}.parquet" for t in ("samples", "estimates")}
+
+
+def thermodynamics_inputs(cells):
+    """The folders of flows, and of all references of their system."""
+    shown = config["cells"][cells[0].name]["system"]
+    references = [REFERENCE.format(system=s, beta=b) for s, b in MATRIX.references if s == shown]
+    return dict(flow_estimates=list(map(flow_path, cells)), mc_estimates=references)
 
 
 def kind_of(figure):
@@ -181,10 +205,15 @@ def figure_job(wc):
     )
 
 
+# beta10.0 would be a second beta10
+BETAS = one_of({beta for _, beta in MATRIX.references} | {cell.beta for cell in MATRIX.cells})
+
+
 wildcard_constraints:
     system=one_of(config["systems"]),
     cell=one_of(config["cells"]),
-    beta=one_of({beta for _, beta in MATRIX.references}),  # beta10.0 would be a second beta10
+    beta=BETAS,
+    at=f"family|beta({BETAS})",
     seed="0|[1-9][0-9]*",
     figure=one_of(config["figures"]),
 
@@ -225,10 +254,10 @@ rule train:
     input:
         unpack(train_inputs),
     output:
-        model=f"{FLOW}/model.pt",
-        history=f"{FLOW}/history.parquet",
+        model=f"{TRAINED}/model.pt",
+        history=f"{TRAINED}/history.parquet",
     log:
-        f"{RESULTS}/logs/train/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+        f"{RESULTS}/logs/train/{{cell}}/{{at}}/seed{{seed}}.log",
     conda:
         "envs/qdflow.yaml"
     threads: lambda wc: config["trainings"][config["cells"][wc.cell]["training"]]["threads"]
@@ -240,7 +269,7 @@ rule train:
 
 rule estimate:
     input:
-        model=f"{FLOW}/model.pt",
+        model=lambda wc: f"{trained_path(wc.cell, wc.beta, wc.seed)}/model.pt",
     output:
         estimates=f"{FLOW}/estimates.parquet",
         samples=f"{FLOW}/samples.parquet",

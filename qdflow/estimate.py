@@ -21,12 +21,12 @@ class FlowEstimate(NamedTuple):
     """Estimates, and the samples they were made from.
 
     Attributes:
-        estimates: by quantity; F, E, S, V, V_ee, the distance of the `closest` two electrons,
+        estimates: by quantity; F, E, S, C, V, V_ee, the distance of the `closest` two electrons,
             `ess` and `pareto_k` of the importance weights, `seconds_per_sample` of processor time
             for x and ln q, and `minority_sign`, the share of the rarer sign of the Jacobian
-            determinant. Of an averaged flow also `F_before` averaging,
-            and the `symmetry_gain` F_before - F, whose error is that of the paired difference:
-            both are estimated on the same samples.
+            determinant. Of an averaged flow also `F_before` averaging, and the `symmetry_gain`
+            F_before - F, whose error is that of the paired difference: both are estimated on the
+            same samples.
         verdict: whether log_q is a log-density, as far as the signs tell.
         x: (samples, n, 2).
         energy, log_q, sign: (samples,).

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from qdflow.stats import Estimate, effective_share, iid_mean, pareto_k
+from qdflow.stats import Estimate, effective_share, iid_mean, pareto_k, squares_about_mean
 from qdflow.system import TRAPS, System
 
 _log = logging.getLogger("pymbar")
@@ -35,16 +35,23 @@ def ideal_free_energy(system: System, beta: float) -> float:
 
 
 def variational(energy: ArrayLike, log_q: ArrayLike, beta: float) -> dict[str, Estimate]:
-    """F, <E> and S of a flow from fresh independent samples.  energy, log_q (samples,).
+    """F, <E>, S and C of a flow from fresh independent samples.  energy, log_q (samples,).
 
     F = E_q[H + ln q / beta] is an upper bound of the free energy if q is a normalised density.
+    C = beta^2 Var_q(H) is the specific heat if q = p, and bounds nothing.
 
     Where q does not vanish at coincident electrons, the variance of 1/r diverges, but only as a
     logarithm: the mean over its sample error is still asymptotically normal (Gine, Goetze &
-    Mason, Ann. Probab. 25, 1514 (1997)).
+    Mason, Ann. Probab. 25, 1514 (1997)). There C is formally infinite, as slowly: a flow that
+    keeps electrons apart never draws what would show it.
     """
     energy, log_q = np.asarray(energy, float), np.asarray(log_q, float)
-    return {"F": iid_mean(energy + log_q / beta), "E": iid_mean(energy), "S": iid_mean(-log_q)}
+    return {
+        "F": iid_mean(energy + log_q / beta),
+        "E": iid_mean(energy),
+        "S": iid_mean(-log_q),
+        "C": iid_mean(beta**2 * squares_about_mean(energy)),
+    }
 
 
 def weights(log_weight: ArrayLike) -> dict[str, Estimate]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from qdflow.curves import Curve
 from qdflow.files import atomic
 from qdflow.stats import Estimate
 
@@ -53,6 +54,14 @@ def figure(columns: int, title: str, axes: int | None = None) -> tuple[Figure, l
     drawn = Figure(figsize=(6.1 * columns, 5.9), layout=layout)
     drawn.suptitle(title)
     return drawn, list(np.ravel(drawn.subplots(1, axes or columns)))
+
+
+def stacked(columns: int, title: str) -> tuple[Figure, list[Axes], list[Axes]]:
+    """Two rows of axes that share their abscissae: curves above, differences below."""
+    drawn = Figure(figsize=(5.0 * columns, 8.4), layout=ConstrainedLayoutEngine(wspace=0.04))
+    drawn.suptitle(title)
+    upper, lower = drawn.subplots(2, columns, sharex=True, squeeze=False, height_ratios=(3, 2))
+    return drawn, list(upper), list(lower)
 
 
 def save(drawn: Figure, path: Path | str) -> None:
@@ -252,3 +261,28 @@ def show_gains(axis: Axes, labels: list[str], gains: list[Estimate], ceilings: l
     axis.set(yticks=y, xlabel="gain in F over its ceiling", ylim=(-0.6, len(labels) - 0.4))
     axis.set_yticklabels(labels, fontsize=12)
     axis.legend(loc="upper left")
+
+
+def show_curves(axis: Axes, curves: list[Curve], exact: Curve, labels: list[str]) -> None:
+    """A quantity against beta: lines of flows with bands of one standard error, and points."""
+    for (beta, mean, stderr), colour, label in zip(curves, COLOURS[1:], labels, strict=False):
+        axis.plot(beta, mean, color=colour, marker=".", ms=5, label=label)
+        axis.fill_between(beta, mean - stderr, mean + stderr, color=colour, alpha=0.35, lw=0)
+    axis.errorbar(*exact, fmt="o", color=EXACT, ms=6, capsize=4, zorder=5, label="Monte Carlo")
+    axis.set_xscale("log")
+    axis.set_xticks(exact.beta, [f"{beta:g}" for beta in exact.beta])
+    axis.minorticks_off()
+
+
+def show_slopes(axis: Axes, slopes: list[Curve], labels: list[str]) -> None:
+    """The specific heats of flows once more, from the slopes of their <E>."""
+    for slope, colour, label in zip(slopes, COLOURS[1:], labels, strict=False):
+        axis.errorbar(*slope, color=colour, fmt="x", ms=6, lw=1, label=f"{label}: d⟨E⟩/dT")
+
+
+def show_gaps(axis: Axes, gaps: list[Curve]) -> None:
+    """What flows are above the reference, with error bars of one standard error."""
+    for gap, colour in zip(gaps, COLOURS[1:], strict=False):
+        axis.errorbar(*gap, color=colour, marker="o", ms=5, capsize=4)
+    axis.axhline(0, color=EXACT, lw=1)
+    axis.set_xlabel("β  [1 / trap energy]")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qdflow import ladder as ladders
 from qdflow import mcmc
 from qdflow.free_energy import ideal_free_energy, ladder_free_energy
-from qdflow.stats import CONVERGED, Estimate, chain_mean, r_hat
+from qdflow.stats import CONVERGED, Estimate, chain_mean, r_hat, squares_about_mean
 from qdflow.system import TRAPS, System
 
 Array = NDArray[np.float64]
@@ -63,8 +63,9 @@ class Reference(NamedTuple):
     """What sampling found.
 
     Attributes:
-        estimates: by quantity; F, E, V, V_ee, S, the distance of the `closest` two electrons,
-            and the identities `virial` and `centre_of_mass`, whose exact value is 0.
+        estimates: by quantity; F, E, V, V_ee, S, the specific heat C, the distance of the
+            `closest` two electrons, and the identities `virial` and `centre_of_mass`, whose exact
+            value is 0.
         r_hat: by quantity.
         verdict: `CONVERGED`, or a sentence that says what was not reached.
         rungs: by column, one entry for each rung of the ladder.
@@ -189,6 +190,7 @@ def analysed(
         "V": V,
         "V_ee": V_ee,
         "S": beta * (V + V_ee - F),
+        "C": beta**2 * squares_about_mean(V + V_ee),
         "virial": trap.degree * V - V_ee - 2 * system.n / beta,
     }
     if system.n > 1:

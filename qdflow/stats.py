@@ -55,6 +55,16 @@ def iid_mean(x: ArrayLike) -> Estimate:
     return Estimate(values.mean(), values.std(ddof=1) / np.sqrt(values.size), values.size)
 
 
+def squares_about_mean(x: ArrayLike) -> NDArray[np.float64]:
+    """What each sample says of the variance, to first order: its square about the mean of all.
+
+    The mean of the result is the unbiased variance; its error, as that of any mean, is that of
+    the variance (for independent samples and for chains alike). x and the result have one shape.
+    """
+    values = np.asarray(x, dtype=np.float64)
+    return (values - values.mean()) ** 2 * (values.size / (values.size - 1))
+
+
 def proportion(share: float, samples: int) -> Estimate:
     """A share of independent samples, with an error that does not vanish at 0 or 1.
 

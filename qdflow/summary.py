@@ -27,12 +27,13 @@ COLUMNS = {  # and their units
     "verdict": "",
     "unit": "",
 }
-QUANTITIES = {  # and their units: energies are in the trap's, S in Boltzmann's constant
+QUANTITIES = {  # and their units: energies are in the trap's, S and C in Boltzmann's constant
     "F": "energy",
     "E": "energy",
     "V": "energy",
     "V_ee": "energy",
     "S": "k",
+    "C": "k",
     "closest": "length",
     "virial": "energy",
     "centre_of_mass": "1",

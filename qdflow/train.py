@@ -4,12 +4,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from qdflow import checkpoint
+from qdflow.family import Family
 from qdflow.flows.base import Draw, Flow, minority_fraction
 from qdflow.symmetry import moved
 from qdflow.system import System
@@ -55,7 +56,7 @@ class TrainingDivergedError(ArithmeticError):
 
 
 class _Run(NamedTuple):
-    flow: Flow
+    flow: Flow | Family
     system: System
     beta: float
     reference: Tensor
@@ -65,7 +66,7 @@ class _Run(NamedTuple):
 
 
 def train(
-    flow: Flow,
+    flow: Flow | Family,
     system: System,
     beta: float,
     phases: Sequence[Phase],
@@ -86,6 +87,10 @@ def train(
     (forward) one, which is maximum likelihood on samples of p; or both, with the weights of the
     phase: half and half it is half of their distance, which is Jeffreys' divergence over beta.
 
+    Of a family the loss is the mean of the reverse bounds at random beta, uniform in ln beta,
+    weighted by sqrt(beta) over its value in the middle: the noise of F comes from hot dots, that
+    of beta F from cold ones. The batch is split evenly among the temperatures of a step.
+
     A step whose loss or gradient is not finite changes nothing and is marked as skipped. The
     state is saved every ``save_seconds``; a run that finds ``saved`` goes on from there and
     ends at the same bits as an uninterrupted one (same machine, same number of threads).
@@ -93,7 +98,7 @@ def train(
     Args:
         flow: to train, in the precision of its parameters.
         system: gives H.
-        beta: inverse temperature.
+        beta: inverse temperature; of a family any, as it is not used.
         phases: one after the other.
         generator: of the batches.
         clip: largest norm of a gradient; longer ones are shortened to it.
@@ -106,11 +111,12 @@ def train(
     Returns:
         The history: a list for each name in `HISTORY`, one entry a step, from the training
         batch; NaN where a step had no use for the bound. F, E, S and the sign are of the
-        flow's own samples, F_below of the reference's.
+        flow's own samples, F_below of the reference's. Of a family they are means over the
+        temperatures of the step, and the error is that at these temperatures.
 
     Raises:
-        ValueError: a forward bound is asked for without a reference, or of a flow without an
-            exact log_prob.
+        ValueError: a forward bound is asked for without a reference, of a flow without an
+            exact log_prob or of a family.
         TrainingDivergedError: the loss stayed non-finite for `PATIENCE` steps.
         CheckpointError: what was saved cannot be read.
     """
@@ -158,9 +164,13 @@ def score_loss(F: Tensor, log_q: Tensor) -> Tensor:
     return (excess * log_q).mean()
 
 
-def _refuse_impossible(flow: Flow, phases: Sequence[Phase], reference: Tensor | None) -> None:
+def _refuse_impossible(
+    flow: Flow | Family, phases: Sequence[Phase], reference: Tensor | None
+) -> None:
     if all(phase.forward == 0 for phase in phases):
         return
+    if isinstance(flow, Family):
+        raise ValueError("a family has no forward bound, as a reference is of one beta; leave it")
     if reference is None:
         raise ValueError("a forward bound needs samples of p; pass them as reference")
     if not flow.exact_log_prob:
@@ -201,9 +211,24 @@ def _step(run: _Run, phase: Phase, learning_rate: float, clip: float) -> list[fl
 
 def _above(run: _Run, batch: int) -> tuple[Tensor, list[float]]:
     """The reverse loss of a batch; F, its error, E, S and the minority's share of the signs."""
-    draw = run.flow.draw(batch, run.generator)
-    energy, F = reverse(draw, run.system, run.beta)
-    loss = F.mean() if run.flow.reparametrised else score_loss(F, draw.log_q)
+    family = run.flow
+    if not isinstance(family, Family):
+        return _bound(family, run.beta, run, batch)
+    betas = family.betas(run.generator)
+    parts = [_bound(family.at(beta), beta, run, batch // len(betas)) for beta in betas]
+    losses, rows = zip(*parts, strict=True)
+    middle = math.sqrt(family.low * family.high)
+    weighted = [math.sqrt(beta / middle) * loss for beta, loss in zip(betas, losses, strict=True)]
+    F, stderr, *rest = map(list, zip(*rows, strict=True))
+    means = [sum(values) / len(betas) for values in (F, *rest)]
+    return torch.stack(weighted).mean(), [means[0], math.hypot(*stderr) / len(betas), *means[1:]]
+
+
+def _bound(flow: Flow, beta: float, run: _Run, batch: int) -> tuple[Tensor, list[float]]:
+    """Of one flow at one beta, what `_above` returns."""
+    draw = flow.draw(batch, run.generator)
+    energy, F = reverse(draw, run.system, beta)
+    loss = F.mean() if flow.reparametrised else score_loss(F, draw.log_q)
     E, S = energy.mean().item(), -draw.log_q.mean().item()
     return loss, [*_mean(F), E, S, minority_fraction(draw.sign)]
 
@@ -212,7 +237,7 @@ def _below(run: _Run, batch: int) -> tuple[Tensor, list[float]]:
     """The forward bound on a batch of the reference; it and its error."""
     choice = torch.randint(len(run.reference), (batch,), generator=run.generator)
     x = moved(run.reference[choice.to(run.reference.device)], run.system, run.generator)
-    F = run.system.energy(x) + run.flow.log_prob(x) / run.beta
+    F = run.system.energy(x) + cast(Flow, run.flow).log_prob(x) / run.beta
     return F.mean(), _mean(F)
 
 

@@ -9,7 +9,16 @@ def two_electrons(beta):
 
     H = 2 R^2 + r^2 / 2 + 1/r with x_1 = R + r/2, x_2 = R - r/2.
     """
+    F, E, _ = _two_electrons(beta)
+    return F, E
 
+
+def heat_of_two_electrons(beta):
+    """C = beta^2 Var(H), the sum over the two motions."""
+    return _two_electrons(beta)[2]
+
+
+def _two_electrons(beta):
     def moment(power_of_h):
         def integrand(r):
             h = r * r / 2 + 1 / r
@@ -21,7 +30,8 @@ def two_electrons(beta):
         )
 
     log_z = np.log(np.pi / (2 * beta)) + np.log(moment(0)) - 1.5 * beta
-    return -log_z / beta, 1 / beta + moment(1) / moment(0)
+    mean, square = moment(1) / moment(0), moment(2) / moment(0)
+    return -log_z / beta, 1 / beta + mean, 1 + beta**2 * (square - mean**2)
 
 
 def one_electron(trap, beta):

@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 import pytest
-from oracles import autoregressive_chains, one_electron, two_electrons
+from oracles import autoregressive_chains, heat_of_two_electrons, one_electron, two_electrons
 
 from qdflow import free_energy, ladder, mcmc
 from qdflow.reference import Budget, FrozenChainError, reference, refuse_stuck
@@ -26,6 +26,8 @@ def test_one_electron(trap):
     F, E = one_electron(trap, 2.0)
     assert result.estimates["F"].mean == pytest.approx(F, 1e-11)
     assert abs(result.estimates["E"].sigmas_from(E)) < 4
+    degrees = 2 / TRAPS[trap].degree  # H is a gamma variable, of a shape that is its C
+    assert abs(result.estimates["C"].sigmas_from(degrees)) < 4
     assert result.verdict == "converged"
 
 
@@ -33,8 +35,8 @@ def test_one_electron(trap):
 def test_two_electrons_against_quadrature(beta):
     result = reference(System(2), beta, QUICK, seed=2, threads=2)
     F, E = two_electrons(beta)
-    S = beta * (E - F)
-    for name, exact in (("F", F), ("E", E), ("S", S), ("virial", 0), ("centre_of_mass", 0)):
+    known = {"F": F, "E": E, "S": beta * (E - F), "C": heat_of_two_electrons(beta)}
+    for name, exact in (known | {"virial": 0, "centre_of_mass": 0}).items():
         assert abs(result.estimates[name].sigmas_from(exact)) < 4, name
     assert result.estimates["F"].stderr <= 0.03 / beta
     assert result.estimates["E"].stderr <= 0.03 / beta

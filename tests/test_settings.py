@@ -10,6 +10,7 @@ from snakemake.utils import validate
 
 from qdflow import flows
 from qdflow.bases import BASES
+from qdflow.family import Family
 from qdflow.flows import NAMES
 from qdflow.flows._dense import ACTIVATIONS, ODD
 from qdflow.symmetry import GROUPS, log_order
@@ -143,6 +144,48 @@ def test_the_configurations_are_valid(name):
         ("reference.stderr_F", float("nan"), "reference.stderr_F is nan; it must be a finite"),
         ("reference.ladders", 1, "reference.ladders is 1; it must be at least 2"),
         ("estimate.samples", 1, "estimate.samples is 1; it must be at least 100"),
+        (
+            "cells.family.beta",
+            [1.5, 12],
+            "cells.family.beta holds 12, outside of its family's 1 to 1",
+        ),
+        ("cells.family.family.low", 10, "cells.family.family is from 10 to 10, no range of beta;"),
+        ("cells.family.family.low", 0, "cells.family.family.low is 0; it must be above 0"),
+        ("cells.family.family.degree", 0, "cells.family.family.degree is 0; it must be at least 1"),
+        (
+            "cells.family.family.temperatures",
+            3,
+            "is 3, among which the batch of 128 of trainings.s",
+        ),
+        ("cells.family.family.temperatures", 128, "phases[0] cannot be split; take a multiple"),
+        ("cells.family.family", {"low": 1}, "cells.family.family lacks 'high'; add it"),
+        ("cells.family.objective", "forward", "objective is 'forward', which a family cannot have"),
+        (
+            "figures.thermodynamics.flows",
+            [{"cell": "family", "beta": 4}],
+            "figures.thermodynamics.flows[0].beta is 4, but all are shown; leave it out",
+        ),
+        (
+            "figures.thermodynamics.flows",
+            [{"cell": "family"}, {"cell": "c4-afterwards"}],
+            "figures.thermodynamics.flows are of 2 systems, dot-3, quartic-2; show one at a time",
+        ),
+        (
+            "figures.pairs.flows",
+            [{"cell": "family", "beta": 4}],
+            "figures.pairs needs the reference of dot-3 at beta 4, which a family does not bring",
+        ),
+        (
+            "comparisons.new",
+            {"cell": "family", "against": "family", "beta": 4},
+            "comparisons.new needs the reference of dot-3 at beta 4, which a family does not bring",
+        ),
+        (
+            "figures.final-result.flows",
+            [{"cell": "family", "beta": 10}],
+            "figures.final-result shows a training at one beta, and cells.family is a family;",
+        ),
+        ("figures.hot.flows", [{"cell": "talk-hot"}], "figures.hot.flows[0] lacks 'beta'; add it"),
         ("figures.hot.flows", [{"cell": "cold", "beta": 1}], "flows[0].cell is 'cold', which is"),
         ("figures.hot.flows", [{"cell": "talk-hot", "beta": 3}], "flows[0].beta is '3', which is"),
         (
@@ -302,6 +345,23 @@ def test_the_schema_and_the_flows_share_their_options_and_defaults(flow):
     for p in parameters:
         default = list(p.default) if isinstance(p.default, tuple) else p.default
         assert offered[p.name]["default"] == default, p.name
+
+
+def test_the_schema_and_a_family_share_their_options_and_defaults():
+    cell = SCHEMA["properties"]["cells"]["additionalProperties"]["properties"]
+    offered = cell["family"]["properties"]
+    parameters = list(signature(Family).parameters.values())[1:]
+    assert list(offered) == [p.name for p in parameters]
+    assert [s["default"] for s in list(offered.values())[2:]] == [p.default for p in parameters[2:]]
+
+
+def test_a_family_brings_no_reference(config):
+    del config["figures"]["thermodynamics"]
+    config["references"] = []
+    config["cells"]["family"]["beta"] = [1.5, 4]
+    references = settings.matrix(completed(config)).references
+    assert ("dot-3", "4") not in references
+    assert ("dot-3", "1.5") in references  # as others ask for it
 
 
 def test_the_schema_and_the_code_share_their_defaults():

@@ -11,6 +11,7 @@ from qdflow.stats import (
     power_law,
     proportion,
     r_hat,
+    squares_about_mean,
 )
 
 
@@ -105,6 +106,23 @@ def test_intervals_of_exponents_cover_the_truth():
     covered = np.mean([abs(fit.sigmas_from(2.5)) < 2.571 for fit in fits])  # t, 5 degrees
     assert 0.92 <= covered <= 0.98
     assert power_law(x, 7 * x**-0.5).mean == pytest.approx(-0.5)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.8])
+def test_intervals_of_variances_cover_the_truth(rho):
+    """Of chains, and for independent draws as well: the variance of AR(1) is 1."""
+    rng = np.random.default_rng(2)
+    found = []
+    for _ in range(200):
+        squares = squares_about_mean(autoregressive_chains(rng, 8, 500, rho))
+        found.append(chain_mean(squares) if rho else iid_mean(squares.ravel()))
+    assert 0.90 <= np.mean([abs(e.sigmas_from(1.0)) < 1.96 for e in found]) <= 0.99
+
+
+def test_squares_about_the_mean_average_to_the_variance(rng):
+    x = rng.exponential(size=(3, 4))
+    assert squares_about_mean(x).mean() == pytest.approx(x.var(ddof=1))
+    assert squares_about_mean(x).shape == x.shape
 
 
 def test_refusals():

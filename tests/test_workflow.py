@@ -22,7 +22,8 @@ from qdflow.stats import Estimate
 from qdflow.summary import COLUMNS, pick
 
 SMOKE = ("--configfile", "config/smoke.yaml")
-REFERENCES, CELLS = 3, 10  # in the smoke configuration, every seed a cell
+# In the smoke configuration: every seed a cell, and every beta of the family, a single model.
+REFERENCES, MODELS, CELLS = 3, 11, 13
 
 
 def snakemake(clone, *arguments, **options):
@@ -94,13 +95,14 @@ def edit(path, old, new):
 def test_every_result_is_there(finished):
     figures = {p.name for p in (finished / "results/smoke/figures").iterdir()}
     names = ("final-result", "ordered", "hot", "c4", "layers", "pairs", "ledger", "scale")
+    names += ("thermodynamics",)
     assert figures == {f"{name}.{kind}" for name in names for kind in ("pdf", "png")}
     assert not list((finished / "results/smoke/checkpoints").glob("*"))
     text = (finished / "output.txt").read_text()
     assert "Results" in text
     assert "figure: results/smoke/figures/final-result.pdf .png" in text
     logs = list((finished / "results/smoke/logs").rglob("*.log"))
-    assert len(logs) >= REFERENCES + 2 * CELLS + len(names) + 2
+    assert len(logs) >= REFERENCES + MODELS + CELLS + len(names) + 2
 
 
 def test_the_summary_holds_together(finished):
@@ -112,9 +114,11 @@ def test_the_summary_holds_together(finished):
     assert np.isfinite(summary[["mean", "stderr", "ess"]]).all(axis=None)
     assert (summary["stderr"] > 0).all()
     assert set(summary["method"]) == {"variational", "weights", "ladder", "metropolis"}
-    for (system, beta, _, architecture, _), rows in groups.items():
+    for (system, beta, cell, architecture, _), rows in groups.items():
         F, E, S = (pick(rows, q) for q in "FES")
         assert S.mean == pytest.approx(beta * (E.mean - F.mean), abs=1e-9)
+        if (cell, beta) == ("family", 4):  # without a reference
+            continue
         exact = pick(groups[system, beta, "", "reference", 0], "F")
         if architecture == "reference":
             assert set(rows["verdict"]) == {"converged"}
@@ -221,6 +225,29 @@ def test_tables_say_what_was_learned_from(finished):
     assert history["F_below"].notna().all()
 
 
+def test_a_family_is_one_model_that_is_estimated_at_every_beta(clone):
+    """One more beta trains nothing and samples no reference."""
+    flows = clone / "results/smoke/flows/family"
+    assert sorted(p.name for p in flows.iterdir()) == ["beta1.5", "beta10", "beta4", "family"]
+    assert [p.parent.parent.name for p in flows.rglob("model.pt")] == ["family"]
+    assert not list((clone / "results/smoke/reference/dot-3").glob("beta4"))
+    edit(clone / "config/smoke.yaml", "beta: [1.5, 4, 10]", "beta: [1.5, 4, 8, 10]")
+    assert planned(clone) == {
+        ("estimate", "flows/family/beta8/seed0/estimates.parquet"),
+        ("summarize", "summary.parquet"),
+        ("figure", "figures/thermodynamics.pdf"),
+    }
+
+
+def test_a_familys_options_retrain_it(clone):
+    edit(clone / "config/smoke.yaml", "low: 1, high", "low: 1.2, high")
+    jobs = planned(clone)
+    assert {output for rule, output in jobs if rule == "train"} == {
+        "flows/family/family/seed0/model.pt"
+    }
+    assert sum(rule == "estimate" for rule, _ in jobs) == 3
+
+
 def test_a_hyperparameter_reruns_its_cell(clone):
     edit(clone / "config/smoke.yaml", "steps: 100", "steps: 101")
     jobs = planned(clone)
@@ -269,6 +296,7 @@ def test_a_new_beta_runs_that_beta(clone):
         ("reference", "reference/dot-3/beta2/estimates.parquet"),
         ("train", "flows/rotation/beta2/seed0/model.pt"),
         ("estimate", "flows/rotation/beta2/seed0/estimates.parquet"),
+        ("figure", "figures/thermodynamics.pdf"),  # which shows every reference of its system
     }
 
 

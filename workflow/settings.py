@@ -26,6 +26,7 @@ FLOWS_SHOWN = {  # at least, at most, by kind of figure
     "pairs": (1, 6),
     "ledger": (0, 0),
     "scale": (0, 0),
+    "thermodynamics": (1, 4),
 }
 
 
@@ -104,13 +105,21 @@ def matrix(config: Mapping[str, Any]) -> Matrix:
         for beta in _checked_cell(name, spec, config)
         for seed in spec["seeds"]
     ]
-    wanted = [(config["cells"][c.name]["system"], c.beta) for c in cells]
+    wanted = [
+        (config["cells"][c.name]["system"], c.beta)
+        for c in cells
+        if "family" not in config["cells"][c.name]
+    ]
     for index, spec in enumerate(config["references"]):
         key = f"references[{index}]"
         _known(f"{key}.system", spec["system"], config["systems"], "systems")
         wanted += [(spec["system"], beta) for beta in betas(spec["beta"], f"{key}.beta")]
     figures = {name: _figure_cells(name, config) for name in config["figures"]}
     comparisons = {name: _comparison(name, config) for name in config["comparisons"]}
+    held = {f"figures.{name}": shown for name, shown in figures.items()}
+    held |= {f"comparisons.{name}": [*a, *b] for name, (a, b) in comparisons.items()}
+    for key, shown in held.items():
+        _refuse_without_reference(key, shown, set(wanted), config)
     return Matrix(list(dict.fromkeys(wanted)), cells, figures, comparisons)
 
 
@@ -181,7 +190,30 @@ def _checked_cell(name: str, spec: Mapping[str, Any], config: Mapping[str, Any])
         raise ConfigError(
             f"cells.{name}.averaging is 'in_the_loss', but its symmetry is 'none'; name a group"
         )
-    return betas(spec["beta"], f"cells.{name}.beta")
+    spelled = betas(spec["beta"], f"cells.{name}.beta")
+    if "family" in spec and (sentence := _no_family(name, spelled, config)):
+        raise ConfigError(f"cells.{name}.{sentence}")
+    return spelled
+
+
+def _no_family(name: str, spelled: list[str], config: Mapping[str, Any]) -> str:
+    """Why a cell cannot be one flow for all these betas; empty if it can."""
+    spec = config["cells"][name]
+    low, high, each = (spec["family"][key] for key in ("low", "high", "temperatures"))
+    if not 0 < low < high:
+        return f"family is from {low} to {high}, no range of beta; take 0 < low < high"
+    if outside := [beta for beta in spelled if not low <= float(beta) <= high]:
+        return f"beta holds {outside[0]}, outside of its family's {low} to {high}; widen the range"
+    for key, plain in (("objective", "reverse"), ("averaging", "afterwards")):
+        if spec[key] != plain:
+            return f"{key} is {spec[key]!r}, which a family cannot have; leave it {plain!r}"
+    for k, phase in enumerate(config["trainings"][spec["training"]]["phases"]):
+        if phase["batch"] % each or phase["batch"] < 2 * each:
+            return (
+                f"family.temperatures is {each}, among which the batch of {phase['batch']} of"
+                f" trainings.{spec['training']}.phases[{k}] cannot be split; take a multiple"
+            )
+    return ""
 
 
 def _ambiguous(spec: Mapping[str, Any], phases: list[Mapping[str, Any]]) -> str:
@@ -225,11 +257,18 @@ def _figure_cells(name: str, config: Mapping[str, Any]) -> list[Cell]:
             f"figures.{name}.flows holds {len(shown)} flows; kind {spec['kind']} shows"
             f" {least if least == most else f'at least {least}'}"
         )
+    if spec["kind"] == "thermodynamics":
+        return _over_betas(name, config)
     cells = [_cell(f"figures.{name}.flows[{k}]", one, config) for k, one in enumerate(shown)]
     if len(systems := {(config["cells"][c.name]["system"], c.beta) for c in cells}) > 1:
         raise ConfigError(
             f"figures.{name}.flows are of {len(systems)} systems or betas,"
             f" {', '.join(f'{s} at beta {b}' for s, b in sorted(systems))}; show one at a time"
+        )
+    if spec["kind"] == "final_result" and "family" in config["cells"][cells[0].name]:
+        raise ConfigError(
+            f"figures.{name} shows a training at one beta, and cells.{cells[0].name} is a family;"
+            " choose another kind"
         )
     if spec["kind"] == "symmetry":
         for cell in cells:
@@ -241,6 +280,47 @@ def _figure_cells(name: str, config: Mapping[str, Any]) -> list[Cell]:
     if spec["kind"] == "ledger" and not config["comparisons"]:
         raise ConfigError(f"figures.{name} draws the comparisons, and there are none; add some")
     return cells
+
+
+def _over_betas(name: str, config: Mapping[str, Any]) -> list[Cell]:
+    """The cells of a figure of thermodynamics: each flow that is shown, at all its betas."""
+    cells = []
+    for k, spec in enumerate(config["figures"][name]["flows"]):
+        key = f"figures.{name}.flows[{k}]"
+        if "beta" in spec:
+            raise ConfigError(f"{key}.beta is {spec['beta']!r}, but all are shown; leave it out")
+        _known(f"{key}.cell", spec["cell"], config["cells"], "cells")
+        values = config["cells"][spec["cell"]]["beta"]
+        values = values if isinstance(values, list) else [values]
+        cells += [_cell(key, spec | {"beta": beta}, config) for beta in values]
+    if len(systems := {config["cells"][c.name]["system"] for c in cells}) > 1:
+        raise ConfigError(
+            f"figures.{name}.flows are of {len(systems)} systems, {', '.join(sorted(systems))};"
+            " show one at a time"
+        )
+    return cells
+
+
+def _refuse_without_reference(
+    key: str, cells: list[Cell], references: set[tuple[str, str]], config: Mapping[str, Any]
+) -> None:
+    """Refuse what is held against Monte Carlo where nobody asked for any: only families can be.
+
+    Of thermodynamics, one beta with a reference is enough.
+    """
+    systems = [config["cells"][cell.name]["system"] for cell in cells]
+    missing = [
+        f"{s} at beta {c.beta}"
+        for s, c in zip(systems, cells, strict=True)
+        if (s, c.beta) not in references
+    ]
+    section, _, name = key.partition(".")
+    curves = section == "figures" and config["figures"][name]["kind"] == "thermodynamics"
+    if missing and not (curves and len(missing) < len(cells)):
+        raise ConfigError(
+            f"{key} needs the reference of {missing[0]}, which a family does not bring along;"
+            " add it to references"
+        )
 
 
 def _comparison(name: str, config: Mapping[str, Any]) -> Comparison:
@@ -274,6 +354,8 @@ def _seeds(name: str, beta: Any, key: str, config: Mapping[str, Any]) -> list[Ce
 def _cell(key: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> Cell:
     _known(f"{key}.cell", spec["cell"], config["cells"], "cells")
     cell = config["cells"][spec["cell"]]
+    if "beta" not in spec:
+        raise ConfigError(f"{key} lacks 'beta'; add it")
     beta = canonical_beta(spec["beta"], f"{key}.beta")
     _known(f"{key}.beta", beta, betas(cell["beta"], ""), f"cells.{spec['cell']}.beta")
     seed = spec.get("seed", cell["seeds"][0])

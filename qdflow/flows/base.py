@@ -35,6 +35,7 @@ class Flow(nn.Module):
             through them. A flow that draws its samples otherwise overrides `draw` and has
             neither `base` nor `transform`: its x are numbers, and only log_q has a gradient.
         base: what z is drawn from.
+        log_beta: name of a parameter that is best near ln beta; empty where none is.
         width: coordinates of an electron in z: 2, or 4 where momenta are added to positions. Then
             q is the density of both, and log_q = ln q(x, p) - ln r(p) with a known r.
     """
@@ -45,6 +46,7 @@ class Flow(nn.Module):
     exact_inverse: bool = False
     reparametrised: bool = True
     base: Base
+    log_beta: str = ""
     width: int = 2
 
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -42,6 +42,7 @@ class Ordered(Flow):
     claim = "a product of normalised conditional densities"
     exact_log_prob = True
     reparametrised = False
+    log_beta = "angle.log_c.bias"
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class Ordered(Flow):
             components: of the mixture for w.
             modes: of the Fourier series.
             nodes: of the ring.
-            stiffness: c at the start; near the beta of the training.
+            stiffness: c at the start; near the beta of the training. A family starts with beta.
 
         Raises:
             ValueError: the heads do not divide the width, or the ring has too few nodes to tell

@@ -1,11 +1,12 @@
-"""Estimate F, <E> and S of one flow on fresh samples, in float64."""
+"""Estimate F, <E>, S and C of one flow on fresh samples, in float64."""
 
 from pathlib import Path
 
 import torch
 
-from qdflow import checkpoint, flows, tables
+from qdflow import checkpoint, tables
 from qdflow.estimate import estimate
+from qdflow.family import rebuild
 from qdflow.free_energy import WEIGHTS
 from qdflow.progress import progress
 from qdflow.summary import COLUMNS, rows
@@ -17,9 +18,8 @@ torch.set_num_threads(snakemake.threads)
 model = checkpoint.load(Path(snakemake.input.model))
 system = System(**model["system"])
 generator = torch.Generator().manual_seed(job["seed"])
-flow = flows.build(system=system, generator=generator, **model["architecture"]).double()
-flow.load_state_dict(model["parameters"])
 columns = dict(job["columns"])
+flow = rebuild(model, columns["beta"])
 if columns["symmetry"] != "none":
     flow = Averaged(flow, columns["symmetry"])
 columns["symmetry"] = flow.symmetry  # with what the flow has by itself
@@ -29,7 +29,7 @@ label = f"estimate {wc.cell} beta={wc.beta} seed={wc.seed}"
 budget = job["estimate"]
 with progress(label, Path(snakemake.log[0])) as report:
     result = estimate(
-        flow, system, model["beta"], budget["samples"], generator, budget["chunk"], report
+        flow, system, columns["beta"], budget["samples"], generator, budget["chunk"], report
     )
 
 methods = dict.fromkeys(result.estimates, "variational") | dict.fromkeys(WEIGHTS, "weights")

@@ -1,11 +1,13 @@
 """Train one flow, going on from where an earlier attempt was stopped."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from qdflow import checkpoint, flows, tables
+from qdflow.family import Family
 from qdflow.progress import progress
 from qdflow.symmetry import Averaged
 from qdflow.system import System
@@ -18,6 +20,8 @@ phases = [Phase(**phase) for phase in training["phases"]]
 system = System(**job["system"])
 generator = torch.Generator().manual_seed(job["seed"])
 flow = flows.build(system=system, generator=generator, **job["architecture"])
+if "family" in job:
+    flow = Family(flow, **job["family"])
 flow = flow.to(getattr(torch, training["precision"]))
 reference = None
 if path := snakemake.input.get("reference"):
@@ -26,12 +30,12 @@ density = Averaged(flow, job["average"]) if job["average"] else flow
 
 saved = Path(job["saved"])
 wc = snakemake.wildcards
-label = f"train {wc.cell} beta={wc.beta} seed={wc.seed}"
+label = f"train {wc.cell} {wc.at} seed={wc.seed}"
 with progress(label, Path(snakemake.log[0])) as report:
     history = train(
         density,
         system,
-        job["beta"],
+        job.get("beta", math.nan),
         phases,
         generator,
         training["clip"],
@@ -45,8 +49,7 @@ model = {
     "parameters": flow.state_dict(),
     "architecture": job["architecture"],
     "system": job["system"],
-    "beta": job["beta"],
-}
+} | {key: job[key] for key in ("beta", "family") if key in job}
 tables.write(pd.DataFrame(history), snakemake.output.history, HISTORY, **note)
 checkpoint.save(model, Path(snakemake.output.model))
 saved.unlink(missing_ok=True)
