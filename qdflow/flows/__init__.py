@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from qdflow.flows.base import Flow
@@ -28,6 +30,17 @@ def build(flow: str, system: "System", generator: "torch.Generator", **options: 
             f"flow {flow!r} has no option {unknown[0]!r}; choose from {', '.join(known)}"
         )
     return make(system, generator, **options)
+
+
+def rebuild(
+    architecture: "Mapping[str, Any]", system: "System", parameters: "Mapping[str, torch.Tensor]"
+) -> "Flow":
+    """A trained flow in float64, from the arguments of `build` and its parameters."""
+    from torch import Generator
+
+    flow = build(system=system, generator=Generator(), **architecture).double()
+    flow.load_state_dict(parameters)
+    return flow
 
 
 def load(flow: str) -> "type[Flow]":

@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 
 from qdflow import checkpoint, flows, tables
+from qdflow.flows.base import drawn
 from qdflow.progress import progress
 from qdflow.symmetry import Averaged
 from qdflow.system import System
@@ -18,10 +19,17 @@ phases = [Phase(**phase) for phase in training["phases"]]
 system = System(**job["system"])
 generator = torch.Generator().manual_seed(job["seed"])
 flow = flows.build(system=system, generator=generator, **job["architecture"])
-flow = flow.to(getattr(torch, training["precision"]))
-reference = None
+precision = getattr(torch, training["precision"])
+flow = flow.to(precision)
+reference = lessons = None
 if path := snakemake.input.get("reference"):
     reference = torch.from_numpy(tables.positions(tables.read(path, "reference", tables.SAMPLES)))
+if path := snakemake.input.get("teacher"):
+    model = checkpoint.load(Path(path))
+    teacher = flows.rebuild(model["architecture"], system, model["parameters"]).to(precision)
+    lessons = drawn(teacher, job["teacher"]["samples"], generator)
+if path := snakemake.input.get("start"):
+    flow.load_state_dict(checkpoint.load(Path(path))["parameters"])
 density = Averaged(flow, job["average"]) if job["average"] else flow
 
 saved = Path(job["saved"])
@@ -38,6 +46,7 @@ with progress(label, Path(snakemake.log[0])) as report:
         saved,
         report=report,
         reference=reference,
+        lessons=lessons,
     )
 
 note = {"config": job, "seed": job["seed"]}
