@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "workflow"))
+import lineage
 import settings
 from qdflow.provenance import code_hash
 from snakemake.exceptions import WorkflowError
@@ -24,6 +25,7 @@ try:
     settings.check(config)
     validate(config, "config/schema.yaml")  # fills in the defaults
     MATRIX = settings.matrix(config)
+    lineage.check(config)
 except settings.ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used: {error}.") from None
 
@@ -79,7 +81,8 @@ def reference_folder(cell, beta):
 def cell_columns(cell, beta, seed):
     spec = config["cells"][cell]
     columns = dict(config["systems"][spec["system"]], beta=float(beta), cell=cell, seed=int(seed))
-    return columns | {k: spec[k] for k in ("system", "architecture", "symmetry", "objective")}
+    columns |= {k: spec[k] for k in ("system", "architecture", "symmetry")}
+    return columns | {"objective": lineage.claim(cell, beta, config)}
 
 
 def learns_from_reference(cell):
@@ -88,10 +91,12 @@ def learns_from_reference(cell):
 
 def train_inputs(wc):
     """Samples, where the objective takes any: what learns from the Hamiltonian waits for none."""
-    if not learns_from_reference(wc.cell):
-        return {}
-    folder = reference_folder(wc.cell, wc.at.removeprefix("beta"))
-    return dict(reference=f"{folder}/samples.parquet")
+    beta = wc.at.removeprefix("beta")
+    inputs = {}
+    if learns_from_reference(wc.cell):
+        inputs["reference"] = f"{reference_folder(wc.cell, beta)}/samples.parquet"
+    sources = lineage.sources(wc.cell, beta, config)
+    return inputs | {key: f"{trained_path(*cell)}/model.pt" for key, cell in sources.items()}
 
 
 def reference_job(wc):
@@ -115,21 +120,27 @@ def reference_of(name, beta):
 
 
 def train_job(wc):
-    spec = config["cells"][wc.cell]
-    at = wc.at.removeprefix("beta")
+    return train_job_of(wc.cell, wc.at.removeprefix("beta"), wc.seed)
+
+
+def train_job_of(cell, beta, seed):
+    """Of a family, which has no beta of its own, ``beta`` is "family"."""
+    spec, sources = config["cells"][cell], lineage.sources(cell, beta, config)
     job = dict(
         system=config["systems"][spec["system"]],
-        **(dict(family=spec["family"]) if is_family(wc.cell) else dict(beta=float(at))),
+        **(dict(family=spec["family"]) if is_family(cell) else dict(beta=float(beta))),
         architecture=config["architectures"][spec["architecture"]],
-        training=config["trainings"][spec["training"]]
-        | dict(phases=settings.phases(wc.cell, config)),
+        training=config["trainings"][spec["training"]] | dict(phases=settings.phases(cell, config)),
         objective=spec["objective"],
         average=spec["symmetry"] if spec["averaging"] == "in_the_loss" else "",
-        seed=settings.seed_of("train", wc.cell, at, wc.seed),
-        code=code("train", flow_file(wc.cell)),
+        seed=settings.seed_of("train", cell, beta, seed),
+        code=code("train", *map(flow_file, [cell, *(s.name for s in sources.values())])),
     )
-    if learns_from_reference(wc.cell):  # half a training must not go on with other samples
-        job["reference"] = settings.digest(reference_of(spec["system"], at))
+    if learns_from_reference(cell):  # half a training must not go on with other samples
+        job["reference"] = settings.digest(reference_of(spec["system"], beta))
+    for key, (other, at, its_seed) in sources.items():
+        before = train_job_of(other, "family" if is_family(other) else at, str(its_seed))
+        job[key] = spec[key] | dict(job=settings.digest(before), beta=float(at))
     # Not an output: snakemake deletes those of a failed job, and then there is no going on.
     return job | {"saved": f"{RESULTS}/checkpoints/{settings.digest(job)}.pt"}
 

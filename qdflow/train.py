@@ -59,7 +59,8 @@ class _Run(NamedTuple):
     flow: Flow | Family
     system: System
     beta: float
-    reference: Tensor
+    samples: Tensor
+    bounds: bool
     optimizer: torch.optim.Adam
     generator: torch.Generator
     history: list[list[float]]
@@ -76,6 +77,7 @@ def train(
     save_seconds: float = 2.0,
     report: Callable[[int, int, str], None] = lambda _done, _total, _news: None,
     reference: Tensor | None = None,
+    lessons: Tensor | None = None,
 ) -> dict[str, list[float]]:
     """Bring the bounds of F together over the parameters of ``flow``, in place, with Adam.
 
@@ -107,6 +109,8 @@ def train(
         report: called with the steps done, their total, and a line of news.
         reference: (samples, n, 2) of p, which a forward bound needs. Each batch is drawn from
             them with replacement and moved by random elements of the symmetry of H.
+        lessons: (samples, n, 2) of another flow, its teacher, to learn from in place of those of
+            p. Likelihood on them is no bound of F, and the history does not hold it.
 
     Returns:
         The history: a list for each name in `HISTORY`, one entry a step, from the training
@@ -120,10 +124,11 @@ def train(
         TrainingDivergedError: the loss stayed non-finite for `PATIENCE` steps.
         CheckpointError: what was saved cannot be read.
     """
-    _refuse_impossible(flow, phases, reference)
+    learned = reference if lessons is None else lessons
+    _refuse_impossible(flow, phases, learned)
     like, optimizer = next(flow.parameters()), torch.optim.Adam(flow.parameters())
-    samples = like.new_empty(0) if reference is None else reference.to(like)
-    run = _Run(flow, system, beta, samples, optimizer, generator, [])
+    samples = like.new_empty(0) if learned is None else learned.to(like)
+    run = _Run(flow, system, beta, samples, lessons is None, optimizer, generator, [])
     if saved is not None and saved.exists():
         _restore(run, checkpoint.load(saved))
     start = time.monotonic() - (run.history[-1][-1] if run.history else 0)
@@ -165,13 +170,13 @@ def score_loss(F: Tensor, log_q: Tensor) -> Tensor:
 
 
 def _refuse_impossible(
-    flow: Flow | Family, phases: Sequence[Phase], reference: Tensor | None
+    flow: Flow | Family, phases: Sequence[Phase], samples: Tensor | None
 ) -> None:
     if all(phase.forward == 0 for phase in phases):
         return
     if isinstance(flow, Family):
         raise ValueError("a family has no forward bound, as a reference is of one beta; leave it")
-    if reference is None:
+    if samples is None:
         raise ValueError("a forward bound needs samples of p; pass them as reference")
     if not flow.exact_log_prob:
         raise ValueError(
@@ -234,11 +239,11 @@ def _bound(flow: Flow, beta: float, run: _Run, batch: int) -> tuple[Tensor, list
 
 
 def _below(run: _Run, batch: int) -> tuple[Tensor, list[float]]:
-    """The forward bound on a batch of the reference; it and its error."""
-    choice = torch.randint(len(run.reference), (batch,), generator=run.generator)
-    x = moved(run.reference[choice.to(run.reference.device)], run.system, run.generator)
+    """The forward bound on a batch of the samples; it and its error, if they are those of p."""
+    choice = torch.randint(len(run.samples), (batch,), generator=run.generator)
+    x = moved(run.samples[choice.to(run.samples.device)], run.system, run.generator)
     F = run.system.energy(x) + cast(Flow, run.flow).log_prob(x) / run.beta
-    return F.mean(), _mean(F)
+    return F.mean(), _mean(F) if run.bounds else [math.nan] * 2
 
 
 def _mean(F: Tensor) -> list[float]:
@@ -249,7 +254,7 @@ def _mean(F: Tensor) -> list[float]:
 def _news(row: Sequence[float]) -> str:
     _, above, _, _, _, below, *_ = row
     bounds = [f"{below:.3f} <" * math.isfinite(below), "F", f"< {above:.3f}" * math.isfinite(above)]
-    return " ".join(filter(None, bounds))
+    return " ".join(filter(None, bounds)) if any(bounds[::2]) else "no bound"
 
 
 def _refuse_divergence(history: list[list[float]]) -> None:

@@ -13,7 +13,7 @@ from oracles import one_electron
 
 from qdflow import checkpoint, flows
 from qdflow.estimate import estimate
-from qdflow.flows.base import Draw, Flow
+from qdflow.flows.base import Draw, Flow, drawn
 from qdflow.stats import iid_mean
 from qdflow.system import System
 from qdflow.train import HISTORY, PATIENCE, Phase, TrainingDivergedError, score_loss, train
@@ -155,6 +155,28 @@ def test_maximum_likelihood_finds_the_distribution_of_its_samples():
     exact, _ = one_electron("harmonic", beta)
     assert below.sigmas_from(exact) < 4
     assert exact - below.mean < 0.005
+
+
+def test_lessons_teach_like_a_reference_but_bound_nothing():
+    runs = []
+    for name in ("reference", "lessons"):
+        flow, generator, x = likely()
+        history = train(flow, System(2), 5.0, MIXED, generator, **{name: x})
+        runs.append((parameters(flow), history))
+    (by_reference, with_bounds), (by_lessons, without) = runs
+    assert torch.equal(by_reference, by_lessons)
+    assert np.isfinite(with_bounds["F_below"][:12]).all()
+    assert np.isnan([without[name] for name in BELOW]).all()
+    np.testing.assert_array_equal(without["F"], with_bounds["F"])
+
+
+def test_samples_are_drawn_in_chunks():
+    """The last chunk is what is left; the first is what a smaller order would have brought."""
+    flow, _, _ = likely()
+    five, three = (drawn(flow, k, torch.Generator().manual_seed(1), chunk=3) for k in (5, 3))
+    assert five.shape == (5, 2, 2)
+    assert torch.equal(five[:3], three)
+    assert not five.requires_grad
 
 
 def test_the_forward_bound_is_that_of_the_reference():

@@ -23,7 +23,7 @@ from qdflow.summary import COLUMNS, pick
 
 SMOKE = ("--configfile", "config/smoke.yaml")
 # In the smoke configuration: every seed a cell, and every beta of the family, a single model.
-REFERENCES, MODELS, CELLS = 3, 11, 13
+REFERENCES, MODELS, CELLS = 3, 12, 14
 
 
 def snakemake(clone, *arguments, **options):
@@ -181,6 +181,7 @@ COLD = "flows/talk-cold/beta10/seed0"
 HOT = ("flows/talk-hot/beta1.5/seed0", "flows/talk-hot/beta1.5/seed1")
 TRANSFORMERS = ("flows/mlp-transformer/beta1.5/seed0", "flows/mlp-transformer/beta1.5/seed1")
 ORDERED = "flows/ordered/beta10/seed0"
+TAUGHT = "flows/taught/beta10/seed0"
 
 
 def test_an_architecture_reruns_its_cells_and_what_follows(clone):
@@ -210,7 +211,9 @@ def test_sampling_reruns_the_references_and_what_learns_from_them(clone):
     }
 
 
-@pytest.mark.parametrize(("flow", "waits"), [("talk-cold", False), ("ordered", True)])
+@pytest.mark.parametrize(
+    ("flow", "waits"), [("talk-cold", False), ("taught", False), ("ordered", True)]
+)
 def test_only_an_objective_that_takes_samples_waits_for_the_reference(source, flow, waits):
     model = f"results/smoke/flows/{flow}/beta10/seed0/model.pt"
     text = succeed(source, "--dry-run", model, *SMOKE)
@@ -246,6 +249,45 @@ def test_a_familys_options_retrain_it(clone):
         "flows/family/family/seed0/model.pt"
     }
     assert sum(rule == "estimate" for rule, _ in jobs) == 3
+
+
+def test_a_pupil_of_a_flow_learns_from_it_first_and_says_so(finished):
+    summary = tables.read(finished / "results/smoke/summary.parquet", "summarize", COLUMNS)
+    claims = set(summary.loc[summary["cell"] == "taught", "objective"])
+    assert claims == {"reverse, after permutation"}
+    history = tables.read(finished / "results/smoke" / TAUGHT / "history.parquet", "train")
+    assert history["F"].isna().tolist() == [True] * 60 + [False] * 30
+    assert history["F_below"].isna().all()  # a teacher's samples bound nothing
+    fresh = tables.read(finished / "results/smoke" / ORDERED / "history.parquet", "train")
+    assert history["F"][60] < fresh["F"][60] + 1
+
+
+def test_what_a_teacher_learned_reruns_its_pupil(clone):
+    edit(
+        clone / "config/smoke.yaml",
+        "architecture: permutation, beta: 10, training: short",
+        "architecture: permutation, beta: 10, training: hot",
+    )
+    assert {output for rule, output in planned(clone) if rule == "train"} == {
+        "flows/permutation/beta10/seed0/model.pt",
+        f"{TAUGHT}/model.pt",
+    }
+
+
+def test_a_training_starts_where_another_ended(clone):
+    """F of its first batch is that of the other's last ones; from scratch it is far above."""
+    edit(
+        clone / "config/smoke.yaml",
+        "  taught:\n    system",
+        "  further:\n    { system: dot-3, architecture: ordered, beta: 10, training: short,"
+        " start: { cell: taught } }\n  taught:\n    system",
+    )
+    path = "results/smoke/flows/further/beta10/seed0/history.parquet"
+    succeed(clone, path, *SMOKE)
+    history = tables.read(clone / path, "train")
+    before = tables.read(clone / "results/smoke" / TAUGHT / "history.parquet", "train")
+    apart = history["F"][0] - before["F"][-5:].mean()
+    assert abs(apart) < 4 * history["F_stderr"][0]
 
 
 def test_a_hyperparameter_reruns_its_cell(clone):

@@ -151,8 +151,8 @@ def betas(value: Any, key: str) -> list[str]:
 def phases(name: str, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The phases of a cell's training, each with the weight ``forward`` of the forward bound."""
     spec = config["cells"][name]
-    weight = {"forward": FORWARD[spec["objective"]]} if spec["objective"] in FORWARD else {}
-    return [dict(phase) | weight for phase in config["trainings"][spec["training"]]["phases"]]
+    default = {"forward": FORWARD.get(spec["objective"], 0.0)}
+    return [default | phase for phase in config["trainings"][spec["training"]]["phases"]]
 
 
 def seed_of(*words: Any) -> int:
@@ -219,6 +219,8 @@ def _no_family(name: str, spelled: list[str], config: Mapping[str, Any]) -> str:
 def _ambiguous(spec: Mapping[str, Any], phases: list[Mapping[str, Any]]) -> str:
     """Why these phases leave open what is minimised; empty if they do not."""
     key, given = f"trainings.{spec['training']}.phases", [phase.get("forward") for phase in phases]
+    if spec["objective"] == "reverse" and "teacher" in spec:
+        return _unlearned(key, given)
     if spec["objective"] != "mixed":
         stray = [k for k, weight in enumerate(given) if weight is not None]
         return f"{key}[{stray[0]}] has a weight 'forward'; leave one of them out" if stray else ""
@@ -227,6 +229,18 @@ def _ambiguous(spec: Mapping[str, Any], phases: list[Mapping[str, Any]]) -> str:
     for objective, weight in FORWARD.items():
         if all(w == weight for w in given):
             return f"all {key} have the weight forward: {weight:g}; write {objective!r}"
+    return ""
+
+
+def _unlearned(key: str, given: list[float | None]) -> str:
+    """Why these weights are not those of one who learns from a teacher, and then alone."""
+    if not any(given):
+        return f"no phase of {key} learns from the teacher; add a weight 'forward' to the first"
+    if given[-1]:
+        return (
+            f"the last of {key} has the weight forward: {given[-1]:g}, of the teacher's samples;"
+            " end with a phase without one"
+        )
     return ""
 
 
@@ -259,7 +273,7 @@ def _figure_cells(name: str, config: Mapping[str, Any]) -> list[Cell]:
         )
     if spec["kind"] == "thermodynamics":
         return _over_betas(name, config)
-    cells = [_cell(f"figures.{name}.flows[{k}]", one, config) for k, one in enumerate(shown)]
+    cells = [one_cell(f"figures.{name}.flows[{k}]", one, config) for k, one in enumerate(shown)]
     if len(systems := {(config["cells"][c.name]["system"], c.beta) for c in cells}) > 1:
         raise ConfigError(
             f"figures.{name}.flows are of {len(systems)} systems or betas,"
@@ -292,7 +306,7 @@ def _over_betas(name: str, config: Mapping[str, Any]) -> list[Cell]:
         _known(f"{key}.cell", spec["cell"], config["cells"], "cells")
         values = config["cells"][spec["cell"]]["beta"]
         values = values if isinstance(values, list) else [values]
-        cells += [_cell(key, spec | {"beta": beta}, config) for beta in values]
+        cells += [one_cell(key, spec | {"beta": beta}, config) for beta in values]
     if len(systems := {config["cells"][c.name]["system"] for c in cells}) > 1:
         raise ConfigError(
             f"figures.{name}.flows are of {len(systems)} systems, {', '.join(sorted(systems))};"
@@ -348,10 +362,15 @@ def _comparison(name: str, config: Mapping[str, Any]) -> Comparison:
 def _seeds(name: str, beta: Any, key: str, config: Mapping[str, Any]) -> list[Cell]:
     """The cell at this beta, with each of its seeds."""
     one = {"cell": name, "beta": beta}
-    return [_cell(key, one | {"seed": seed}, config) for seed in config["cells"][name]["seeds"]]
+    return [one_cell(key, one | {"seed": seed}, config) for seed in config["cells"][name]["seeds"]]
 
 
-def _cell(key: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> Cell:
+def one_cell(key: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> Cell:
+    """The cell that ``spec`` names, at its beta, with its seed or the first.
+
+    Raises:
+        ConfigError: there is none; ``key`` is where it was asked for.
+    """
     _known(f"{key}.cell", spec["cell"], config["cells"], "cells")
     cell = config["cells"][spec["cell"]]
     if "beta" not in spec:

@@ -84,6 +84,13 @@ class Flow(nn.Module):
         raise NotImplementedError
 
 
+@torch.no_grad()
+def drawn(flow: Flow, size: int, generator: torch.Generator, chunk: int = 1000) -> Tensor:
+    """x (size, n, 2) of a flow, ``chunk`` at a time, which bounds the memory."""
+    sizes = [min(chunk, size - k) for k in range(0, size, chunk)]
+    return torch.cat([flow.sample(part, generator)[0] for part in sizes])
+
+
 def minority_fraction(sign: Tensor) -> float:
     """The share of the rarer sign of the determinant; above 0 the map is known to fold."""
     positive = (sign > 0).double().mean().item()

@@ -7,7 +7,8 @@ import pandas as pd
 import torch
 
 from qdflow import checkpoint, flows, tables
-from qdflow.family import Family
+from qdflow.family import Family, rebuild
+from qdflow.flows.base import drawn
 from qdflow.progress import progress
 from qdflow.symmetry import Averaged
 from qdflow.system import System
@@ -22,10 +23,16 @@ generator = torch.Generator().manual_seed(job["seed"])
 flow = flows.build(system=system, generator=generator, **job["architecture"])
 if "family" in job:
     flow = Family(flow, **job["family"])
-flow = flow.to(getattr(torch, training["precision"]))
-reference = None
+precision = getattr(torch, training["precision"])
+flow = flow.to(precision)
+reference = lessons = None
 if path := snakemake.input.get("reference"):
     reference = torch.from_numpy(tables.positions(tables.read(path, "reference", tables.SAMPLES)))
+if path := snakemake.input.get("teacher"):
+    teacher = rebuild(checkpoint.load(Path(path)), job["teacher"]["beta"]).to(precision)
+    lessons = drawn(teacher, job["teacher"]["samples"], generator)
+if path := snakemake.input.get("start"):
+    flow.load_state_dict(checkpoint.load(Path(path))["parameters"])
 density = Averaged(flow, job["average"]) if job["average"] else flow
 
 saved = Path(job["saved"])
@@ -42,6 +49,7 @@ with progress(label, Path(snakemake.log[0])) as report:
         saved,
         report=report,
         reference=reference,
+        lessons=lessons,
     )
 
 note = {"config": job, "seed": job["seed"]}
