@@ -19,12 +19,16 @@ class Trap(NamedTuple):
     Attributes:
         potential: V of two numbers or two arrays; plain arithmetic only, so that one
             definition serves torch, numpy and numba.
+        gradient: dV/dx and dV/dy of the same.
         degree: enters the virial theorem, degree <V> - <V_ee> = 2 n / beta.
+        symmetry: the largest group of the plane that leaves V alone: c4v, or o2 if any turn does.
         isotropic_quadratic: whether V = x^2 + y^2, for which the centre of mass is Gaussian.
     """
 
     potential: Callable[[Any, Any], Any]
+    gradient: Callable[[Any, Any], tuple[Any, Any]]
     degree: int
+    symmetry: str = "c4v"
     isotropic_quadratic: bool = False
 
 
@@ -36,9 +40,17 @@ def _quartic(x: Any, y: Any) -> Any:
     return x * x * x * x + y * y * y * y - x * x * y * y
 
 
+def _harmonic_gradient(x: Any, y: Any) -> tuple[Any, Any]:
+    return 2 * x, 2 * y
+
+
+def _quartic_gradient(x: Any, y: Any) -> tuple[Any, Any]:
+    return 2 * x * (2 * x * x - y * y), 2 * y * (2 * y * y - x * x)
+
+
 TRAPS = {
-    "harmonic": Trap(_harmonic, degree=2, isotropic_quadratic=True),
-    "quartic": Trap(_quartic, degree=4),
+    "harmonic": Trap(_harmonic, _harmonic_gradient, 2, "o2", isotropic_quadratic=True),
+    "quartic": Trap(_quartic, _quartic_gradient, 4),
 }
 
 
@@ -89,9 +101,7 @@ class System:
 
         Two electrons at one point push each other in no direction: they contribute 0.
         """
-        with torch.enable_grad():
-            y = x.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.trap_energy(y).sum(), y)
+        gradient = torch.stack(TRAPS[self.trap].gradient(x[..., 0], x[..., 1]), -1)
         apart = x[..., :, None, :] - x[..., None, :, :]
         r2 = apart.square().sum(-1, keepdim=True)
         push = torch.where(r2 > 0, apart * r2.rsqrt() / r2, 0)
