@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from qdflow.eigenvalues import hessenberg_eigenvalues
 from qdflow.system import TRAPS, System
 
 
@@ -60,14 +61,22 @@ class Ginibre:
         self._log_norm = n * math.log(math.pi) + sum(math.lgamma(k + 1) for k in range(1, n + 1))
 
     def sample(self, size: int, generator: torch.Generator, like: Tensor) -> Tensor:
-        """See `Base.sample`; about 0.1 ms a sample of n = 20 electrons."""
-        shape, device = (size, self.n, self.n), generator.device
-        dtype = like.dtype.to_complex()  # of which E |entry|^2 = 1
-        matrix = torch.randn(shape, generator=generator, dtype=dtype, device=device)
-        z = torch.view_as_real(torch.linalg.eigvals(matrix))
+        """See `Base.sample`; about 0.03 ms a sample of n = 20 electrons.
+
+        Rotations bring a matrix to Hessenberg form. They leave its upper triangle as it is
+        distributed, and of a column below it the norm on the subdiagonal.
+        """
+        n, device = self.n, generator.device
+        shape = (2, n, n, size)
+        H = torch.randn(shape, generator=generator, dtype=like.dtype, device=device) / math.sqrt(2)
+        lower = torch.ones(n, n, dtype=torch.bool, device=device).tril(-1)[..., None]
+        norms = torch.where(lower, H, 0).square().sum((0, 1)).sqrt()
+        k = torch.arange(n - 1, device=device)
+        H[0, k + 1, k], H[1, k + 1, k] = norms[:-1], 0
+        z = hessenberg_eigenvalues(H)
         # the algorithm that finds them prefers an order, which the density does not know
-        order = torch.rand(shape[:2], generator=generator, device=device).argsort(1)
-        return z.gather(1, order.unsqueeze(2).expand_as(z)).to(like.device)
+        order = torch.rand((n, size), generator=generator, device=device).argsort(0)
+        return z.gather(1, order.expand_as(z)).permute(2, 1, 0).contiguous().to(like.device)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """ln of the density; -inf where two coincide.  z (*batch, n, 2) -> (*batch,)."""

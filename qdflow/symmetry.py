@@ -41,7 +41,7 @@ def moved(x: Tensor, system: System, generator: torch.Generator) -> Tensor:
     """
     size, n, _ = x.shape
     g = GROUPS["c4v"][torch.randint(8, (size,), generator=generator)]
-    if TRAPS[system.trap].isotropic_quadratic:
+    if TRAPS[system.trap].group == "o2":
         angle = 2 * math.pi * torch.rand(size, generator=generator, dtype=torch.float64)
         c, s = angle.cos(), angle.sin()
         g = g @ torch.stack([c, -s, s, c], -1).unflatten(1, (2, 2))

@@ -19,6 +19,7 @@ class Trap(NamedTuple):
     Attributes:
         potential: V of two numbers or two arrays; plain arithmetic only, so that one
             definition serves torch, numpy and numba.
+        gradient: dV/dx and dV/dy of the same.
         degree: enters the virial theorem, degree <V> - <V_ee> = 2 n / beta.
         group: of the plane under which V does not change, in `symmetry.GROUPS`; or o2, under
             all rotations and mirrors.
@@ -26,6 +27,7 @@ class Trap(NamedTuple):
     """
 
     potential: Callable[[Any, Any], Any]
+    gradient: Callable[[Any, Any], tuple[Any, Any]]
     degree: int
     group: str
     isotropic_quadratic: bool = False
@@ -39,9 +41,17 @@ def _quartic(x: Any, y: Any) -> Any:
     return x * x * x * x + y * y * y * y - x * x * y * y
 
 
+def _harmonic_gradient(x: Any, y: Any) -> tuple[Any, Any]:
+    return 2 * x, 2 * y
+
+
+def _quartic_gradient(x: Any, y: Any) -> tuple[Any, Any]:
+    return 2 * x * (2 * x * x - y * y), 2 * y * (2 * y * y - x * x)
+
+
 TRAPS = {
-    "harmonic": Trap(_harmonic, degree=2, group="o2", isotropic_quadratic=True),
-    "quartic": Trap(_quartic, degree=4, group="c4v"),
+    "harmonic": Trap(_harmonic, _harmonic_gradient, 2, group="o2", isotropic_quadratic=True),
+    "quartic": Trap(_quartic, _quartic_gradient, 4, group="c4v"),
 }
 
 
@@ -92,9 +102,7 @@ class System:
 
         Two electrons at one point push each other in no direction: they contribute 0.
         """
-        with torch.enable_grad():
-            y = x.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.trap_energy(y).sum(), y)
+        gradient = torch.stack(TRAPS[self.trap].gradient(x[..., 0], x[..., 1]), -1)
         apart = x[..., :, None, :] - x[..., None, :, :]
         r2 = apart.square().sum(-1, keepdim=True)
         push = torch.where(r2 > 0, apart * r2.rsqrt() / r2, 0)

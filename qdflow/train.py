@@ -30,18 +30,22 @@ HISTORY = {  # columns and their units
     "seconds": "s",
 }
 _SKIPPED = list(HISTORY).index("skipped")
+COLD = 0.04  # first learning rate of a warm-up over the largest
 PATIENCE = 50  # non-finite steps in a row before training is given up
 
 
 class Phase(NamedTuple):
-    """Steps with one batch size, along which the learning rate falls exponentially.
+    """Steps with one batch size, along which the learning rate falls.
 
     Attributes:
         steps: of the optimizer.
         batch: samples a step.
-        learning_rate: at the first step.
-        decay: last learning rate over first.
+        learning_rate: the largest.
+        decay: last learning rate over the largest.
         forward: weight of the forward bound in the loss, 0 to 1; the rest is the reverse one's.
+        warmup: share of the steps along which the learning rate rises, from a `COLD` part of the
+            largest, and then falls, both along half a cosine: one cycle (Smith & Topin, Super-
+            Convergence (2018)). Without it the first is the largest, and the fall exponential.
     """
 
     steps: int
@@ -49,6 +53,18 @@ class Phase(NamedTuple):
     learning_rate: float
     decay: float = 1.0
     forward: float = 0.0
+    warmup: float | None = None
+
+    def rate(self, k: int) -> float:
+        """The learning rate of step k, which counts from 0."""
+        last = max(self.steps - 1, 1)
+        if self.warmup is None:
+            return self.learning_rate * self.decay ** (k / last)
+        top = self.warmup * last
+        rising = k < top
+        way = (top - k) / top if rising else (k - top) / (last - top or 1)
+        low = COLD if rising else self.decay
+        return self.learning_rate * (low + (1 - low) * (1 + math.cos(math.pi * way)) / 2)
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -189,7 +205,7 @@ def _schedule(phases: Sequence[Phase], skip: int) -> Iterator[tuple[Phase, float
     steps = ((phase, k) for phase in phases for k in range(phase.steps))
     for index, (phase, k) in enumerate(steps):
         if index >= skip:
-            yield phase, phase.learning_rate * phase.decay ** (k / max(phase.steps - 1, 1))
+            yield phase, phase.rate(k)
 
 
 def _step(run: _Run, phase: Phase, learning_rate: float, clip: float) -> list[float]:

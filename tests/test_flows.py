@@ -14,7 +14,7 @@ from qdflow.flows.base import Flow, minority_fraction
 from qdflow.flows.rotation import turning
 from qdflow.inverse import newton
 from qdflow.stats import iid_mean
-from qdflow.system import System
+from qdflow.system import TRAPS, System
 
 # Small enough for three electrons and a test; every variant keeps the same contract.
 VARIANTS = {
@@ -72,9 +72,8 @@ def _wake(flow, generator):
 
 def _push(flow, generator):
     """Forces of all terms, and of different strength."""
-    for force in flow.forces:
-        for radial in (force.phi, force.chi):
-            radial.c.data += 0.1 * torch.randn(radial.c.shape, generator=generator)
+    for radial in filter(None, (flow.forces.phi, flow.forces.chi, flow.forces.tau)):
+        radial.c.data += 0.1 * torch.randn(radial.c.shape, generator=generator)
 
 
 def _stretch(flow, generator):
@@ -239,9 +238,10 @@ def test_saved_and_loaded_flows_are_the_same(name, variant, generator, tmp_path)
 
 
 @every_flow
-def test_the_density_has_the_symmetry_that_is_claimed(name, variant, generator):
+@pytest.mark.parametrize("trap", TRAPS)
+def test_the_density_has_the_symmetry_that_is_claimed(name, variant, trap, generator):
     """The map commutes with it and det J does not change: p(Sx) = p(x), as the base has it too."""
-    flow = make(name, variant, generator)
+    flow = make(name, variant, generator, trap=trap)
     x, log_q = flow.sample(50, generator)
     for symmetry in claimed(flow):
         assert violation(flow, symmetry, generator) < 1e-10
@@ -251,8 +251,9 @@ def test_the_density_has_the_symmetry_that_is_claimed(name, variant, generator):
 
 
 @every_flow
-def test_no_flow_has_a_symmetry_that_it_does_not_claim(name, variant, generator):
-    flow = make(name, variant, generator)
+@pytest.mark.parametrize("trap", TRAPS)
+def test_no_flow_has_a_symmetry_that_it_does_not_claim(name, variant, trap, generator):
+    flow = make(name, variant, generator, trap=trap)
     for symmetry in ACTIONS:
         if symmetry not in claimed(flow):
             assert violation(flow, symmetry, generator) > 1e-3

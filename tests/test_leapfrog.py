@@ -10,9 +10,10 @@ from oracles import one_electron
 from qdflow import flows
 from qdflow.bases import Extended, Gaussian, Ginibre
 from qdflow.estimate import estimate
-from qdflow.flows.leapfrog import Force
+from qdflow.flows._forces import radial, radial_by_torch, repulsion, repulsion_by_torch
+from qdflow.flows.leapfrog import Forces
 from qdflow.stats import iid_mean
-from qdflow.system import System
+from qdflow.system import TRAPS, System
 
 
 def awake(n, generator, **options):
@@ -23,25 +24,52 @@ def awake(n, generator, **options):
     return flow
 
 
-def test_forces_are_those_of_a_double_loop(generator):
-    force = Force(4, 2.0, 3, 0.1)
-    for parameter in force.parameters():
-        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
-    x = torch.randn(5, 4, 2, dtype=torch.float64, generator=generator)
+@pytest.mark.parametrize(
+    ("compiled", "plain", "shape"),
+    [(radial, radial_by_torch, (7, 5)), (repulsion, repulsion_by_torch, (2, 7, 5))],
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-12)])
+def test_compiled_sums_are_those_of_torch(compiled, plain, shape, dtype, tolerance, generator):
+    """With the gradients in all they depend on."""
+    shapes = (shape, (3,), (3,), shape)
+    at, w, c, up = (torch.rand(s, dtype=dtype, generator=generator) for s in shapes)
+    leaves = [t.requires_grad_() for t in (at, w, c)]
+    values = [f(*leaves) for f in (compiled, plain)]
+    gradients = [torch.autograd.grad(value, leaves, up) for value in values]
+    for one, other in zip((values[0], *gradients[0]), (values[1], *gradients[1])):
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
-    def radial(part, r):
-        delta = part.log_delta.exp()
-        return (part.c / (1 + (r / delta) ** 2) ** 1.5).sum()
+
+def test_compiled_sums_take_what_lies_otherwise_in_memory(generator):
+    x = torch.randn(5, 7, 2, dtype=torch.float64, generator=generator)
+    w, c = torch.rand(2, 2, 3, dtype=torch.float64, generator=generator)[:, 0]
+    expected = repulsion_by_torch(x.permute(2, 1, 0), w, c)
+    torch.testing.assert_close(repulsion(x.permute(2, 1, 0), w, c), expected)
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_forces_are_those_of_a_double_loop(trap, generator):
+    forces = Forces(trap, 2.0, 2, 3)
+    for parameter in forces.parameters():
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
+    x = torch.randn(5, 4, 2, dtype=torch.float64, generator=generator, requires_grad=True)
+    (slope,) = torch.autograd.grad(System(4, trap).trap_energy(x).sum(), x)
+
+    def sum_of(part, r):
+        return (part.c[1] / (1 + (r / part.log_delta[1].exp()) ** 2) ** 1.5).sum()
 
     expected = torch.zeros_like(x)
     for s in range(5):
         for i in range(4):
-            expected[s, i] = (force.spring + radial(force.chi, x[s, i].norm())) * x[s, i]
+            r = x[s, i].norm()
+            expected[s, i] = (forces.k[1] + sum_of(forces.chi, r)) * x[s, i]
+            if trap == "quartic":
+                expected[s, i] += sum_of(forces.tau, r) * slope[s, i]
             for j in range(4):
                 if i != j:
                     d = x[s, i] - x[s, j]
-                    expected[s, i] += radial(force.phi, d.norm()) * d
-    torch.testing.assert_close(force(x.mT).mT, expected)
+                    expected[s, i] += sum_of(forces.phi, d.norm()) * d
+    torch.testing.assert_close(forces()[1](x.permute(2, 1, 0)).permute(2, 1, 0), expected)
 
 
 def test_the_extended_base_is_the_product_of_its_parts(generator):
@@ -112,9 +140,7 @@ def test_a_draw_from_the_exact_density_has_no_spread(generator):
     flow = flows.build("leapfrog", system, generator, base="gaussian", layers=1)
     flow.log_s.data.fill_(-0.5 * math.log(2 * beta))
     flow.b.data.fill_(-100.0)
-    for force in flow.forces:
-        force.phi.c.data.zero_()
-        force.chi.c.data.zero_()
+    flow.forces.phi.c.data.zero_()
     draw = flow.draw(100, generator)
     F = (system.energy(draw.x) + draw.log_q / beta).detach().numpy()
     np.testing.assert_allclose(F, -math.log(math.pi / beta) / beta, atol=1e-12)

@@ -19,6 +19,7 @@ from qdflow.system import System
 from qdflow.train import HISTORY, PATIENCE, Phase, TrainingDivergedError, score_loss, train
 
 PHASES = [Phase(30, 64, 0.02), Phase(30, 32, 0.01, 0.1)]
+CYCLE = [Phase(30, 64, 0.02), Phase(30, 32, 0.01, 0.1, warmup=0.3)]
 
 
 def small(seed=0, n=2):
@@ -58,15 +59,30 @@ def test_history_says_what_happened():
     assert all(b >= a for a, b in zip(history["seconds"], history["seconds"][1:]))
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 50, 1001])
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.37, 1.0])
+def test_a_cycle_rises_and_falls_along_cosines(steps, warmup):
+    """From 0.04 of the largest, at the share of the steps, to the last; by another formula."""
+    phase = Phase(steps, 2, 0.02, 0.1, warmup=warmup)
+    at = np.arange(steps) / max(steps - 1, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rise = 0.02 * (0.04 + 0.96 * np.sin(np.pi / 2 * at / warmup) ** 2)
+        fall = 0.02 * (0.1 + 0.9 * np.cos(np.pi / 2 * (at - warmup) / (1 - warmup)) ** 2)
+    expected = np.where(at < warmup, rise, np.where(at > warmup, fall, 0.02))
+    np.testing.assert_allclose([phase.rate(k) for k in range(steps)], expected, rtol=1e-12)
+
+
 class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop", [1, 17, 30, 59])
-def test_resumed_training_ends_at_the_same_bits(tmp_path, stop):
+@pytest.mark.parametrize(
+    ("stop", "phases"), [*((k, PHASES) for k in (1, 17, 30, 59)), (36, CYCLE), (45, CYCLE)]
+)
+def test_resumed_training_ends_at_the_same_bits(tmp_path, stop, phases):
     """Within a phase, between phases, at the first and before the last step."""
     whole, generator = small()
-    history = train(whole, System(2), 5.0, PHASES, generator)
+    history = train(whole, System(2), 5.0, phases, generator)
 
     def interrupt(done, _total, _news):
         if done == stop + 1:
@@ -76,7 +92,7 @@ def test_resumed_training_ends_at_the_same_bits(tmp_path, stop):
     flow, generator = small()
     with pytest.raises(Interrupted):
         train(
-            flow, System(2), 5.0, PHASES, generator, saved=saved, save_seconds=0, report=interrupt
+            flow, System(2), 5.0, phases, generator, saved=saved, save_seconds=0, report=interrupt
         )
     fresh, generator = small(seed=123)  # other parameters and other random numbers
     seen = []
@@ -84,7 +100,7 @@ def test_resumed_training_ends_at_the_same_bits(tmp_path, stop):
         fresh,
         System(2),
         5.0,
-        PHASES,
+        phases,
         generator,
         saved=saved,
         report=lambda done, _total, news: seen.append((done, news)),

@@ -1,23 +1,29 @@
 """Leapfrog steps with learned forces, in the space of positions and momenta."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from qdflow import bases
+from qdflow.flows._forces import radial, repulsion
 from qdflow.flows.base import Draw, Flow
-from qdflow.system import System
+from qdflow.system import TRAPS, System
+
+Terms = tuple[Tensor, Tensor]  # w and c of a sum of softened Coulomb forces
 
 
 class Leapfrog(Flow):
     """p -> e^-g p + f(x), x -> e^a x + e^b p, layer after layer, with any force f.
 
     Every electron gets an auxiliary momentum. A layer is two shears, exactly invertible whatever
-    the force, with log-determinant 2 n (a - g). The forces know neither labels nor directions:
-    permutations, rotations and mirrors are exact symmetries, as they are of the base. And they
-    may be as steep at short distances as the physical ones, which opens the Coulomb hole. Huang
-    et al., Augmented Normalizing Flows (2020); Toth et al., Hamiltonian Generative Networks (2020).
+    the force, with log-determinant 2 n (a - g). The forces know no labels, and of directions what
+    the trap knows: permutations and the symmetry of the trap are exact, as the base has them all.
+    And they may be as steep at short distances as the physical ones, which opens the Coulomb hole.
+    Huang et al., Augmented Normalizing Flows (2020); Toth et al., Hamiltonian Generative Networks
+    (2020).
 
     The density is that of positions and momenta. With a Gaussian r(p), log_q = ln q(x, p) - ln
     r(p), and E_q[H + log_q / beta] >= F: exp(-beta H(x)) r(p) has the integral Z as well. The
@@ -26,7 +32,6 @@ class Leapfrog(Flow):
     """
 
     claim = "shears of positions and momenta"
-    symmetry = "permutation+o2"
     exact_inverse = True
     width = 4
 
@@ -41,7 +46,7 @@ class Leapfrog(Flow):
         """Nearly the base, scaled to the size of the dot, with forces that share a weak push.
 
         Args:
-            system: gives n and, by its trap, the size of the dot.
+            system: gives n and, by its trap, the size of the dot and the symmetry.
             generator: of the samples of the base that are measured for it.
             base: of the positions, a name in `bases.BASES`.
             layers: of two shears each; one more of the momenta follows.
@@ -55,15 +60,14 @@ class Leapfrog(Flow):
             raise ValueError(f"layers is {layers} and radial is {radial}; both must be at least 1")
         n = system.n
         positions = bases.build(base, n)
+        self.symmetry = f"permutation+{TRAPS[system.trap].group}"
         self.base, self.momenta = bases.Extended(positions), bases.Gaussian(n)
         z = positions.sample(500, generator, torch.zeros((), dtype=torch.float64))
         scale, radius = bases.virial_size(system, z)
         self.log_s, self.log_p, self.log_r = (  # of positions and momenta before, momenta after
             nn.Parameter(torch.tensor(s, dtype=torch.float64).log()) for s in (scale, 0.2, 0.2)
         )
-        self.forces = nn.ModuleList(
-            Force(n, radius, radial, 0.3 / layers) for _ in range(layers + 1)
-        )
+        self.forces = Forces(system.trap, radius, layers + 1, radial)
         self.a = nn.Parameter(torch.zeros(layers, dtype=torch.float64))
         self.b = nn.Parameter(torch.full_like(self.a, 0.12 * radius).log())
         self.g = nn.Parameter(torch.zeros(layers + 1, dtype=torch.float64))
@@ -73,24 +77,26 @@ class Leapfrog(Flow):
 
         Cost per sample O(layers n^2 radial), no determinant.
         """
-        y = z.mT.contiguous()
-        x, p = self.log_s.exp() * y[:, :2], self.log_p.exp() * y[:, 2:]
-        for k, force in enumerate(self.forces):
-            p = torch.exp(-self.g[k]) * p + force(x)
-            if k < len(self.a):
-                x = self.a[k].exp() * x + self.b[k].exp() * p
+        y = z.permute(2, 1, 0).contiguous()  # samples last, as the loops of the forces run there
+        x, p = self.log_s.exp() * y[:2], self.log_p.exp() * y[2:]
+        a, b, g = self.a.exp().unbind(), self.b.exp().unbind(), self.g.neg().exp().unbind()
+        for k, force in enumerate(self.forces()):
+            p = g[k] * p + force(x)
+            if k < len(a):
+                x = a[k] * x + b[k] * p
         ladj = self._ladj().expand(len(z))
-        return torch.cat([x, p], 1).mT, ladj, torch.ones_like(ladj)
+        return torch.cat([x, p]).permute(2, 1, 0), ladj, torch.ones_like(ladj)
 
     def inverse(self, x: Tensor) -> Tensor:
         """z with transform(z) = x, exactly.  x (size, n, 4) -> (size, n, 4)."""
-        y = x.mT.contiguous()
-        q, p = y[:, :2], y[:, 2:]
-        for k, force in reversed(list(enumerate(self.forces))):
+        y = x.permute(2, 1, 0).contiguous()
+        q, p = y[:2], y[2:]
+        for k, force in reversed(list(enumerate(self.forces()))):
             if k < len(self.a):
                 q = (q - self.b[k].exp() * p) * torch.exp(-self.a[k])
             p = (p - force(q)) * self.g[k].exp()
-        return torch.cat([q * torch.exp(-self.log_s), p * torch.exp(-self.log_p)], 1).mT
+        z = torch.cat([q * torch.exp(-self.log_s), p * torch.exp(-self.log_p)])
+        return z.permute(2, 1, 0)
 
     def image(self, z: Tensor) -> Draw:
         """Positions with log_q = ln q(x, p) - ln r(p), and the momenta forgotten."""
@@ -125,48 +131,49 @@ class Leapfrog(Flow):
         return self.momenta.log_prob(scaled) - 2 * self.base.n * self.log_r
 
 
-class Force(nn.Module):
-    """f_i = sum_j phi(r_ij) (x_i - x_j) + chi(|x_i|) x_i.
+class Forces(nn.Module):
+    """f_i = sum_j phi(r_ij) (x_i - x_j) + (k + chi(|x_i|)) x_i + tau(|x_i|) grad V(x_i).
 
-    phi and chi are sums of softened Coulomb forces c / (r^2 + delta^2)^(3/2), from steep to wide,
-    chi with a constant.
+    For each layer. phi, chi and tau are sums of softened Coulomb forces, from steep to wide. Where
+    the trap V knows no directions, tau would be another chi and is left out.
     """
 
-    def __init__(self, n: int, radius: float, radial: int, push: float) -> None:
-        """Of n electrons in a dot of that radius, at first a weak push apart."""
+    def __init__(self, trap: str, radius: float, layers: int, terms: int) -> None:
+        """In a dot of that radius, at first a weak push apart that the layers share."""
         super().__init__()
-        self.phi = Radial(radial, 0.09 * radius, 2.4 * radius)
-        self.phi.c.data[min(1, radial - 1)] = push
-        self.chi = Radial(radial, 0.3 * radius, 2.4 * radius)
-        self.spring = nn.Parameter(torch.zeros((), dtype=torch.float64))
-        i, j = torch.triu_indices(n, n, 1)
-        apart = torch.zeros(n, len(i), dtype=torch.float64)
-        pairs = torch.arange(len(i))
-        apart[i, pairs], apart[j, pairs] = 1, -1
-        self.register_buffer("apart", apart, persistent=False)
+        near, far = 0.3 * radius, 2.4 * radius
+        self.phi = Radial(layers, terms, 0.09 * radius, far)
+        self.phi.c.data[:, min(1, terms - 1)] = 0.3 / layers
+        self.chi = Radial(layers, terms, near, far)
+        self.k = nn.Parameter(torch.zeros(layers, dtype=torch.float64))
+        self.trap = TRAPS[trap]
+        self.tau = None if self.trap.group == "o2" else Radial(layers, terms, near, far)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """f (size, 2, n) at x (size, 2, n)."""
-        D = self.get_buffer("apart")  # x_i - x_j of a pair as a matrix, as products are cheap
-        d = x @ D
-        pairs = self.phi(d.square().sum(1)).unsqueeze(1) * d
-        own = self.spring + self.chi(x.square().sum(1))
-        return pairs @ D.mT + own.unsqueeze(1) * x
+    def forward(self) -> list[Callable[[Tensor], Tensor]]:
+        """The force of each layer, (2, n, size) -> (2, n, size)."""
+        tau = self.tau() if self.tau else [None] * len(self.k)
+        terms = zip(self.phi(), self.chi(), self.k.unbind(), tau, strict=True)
+        return [partial(self._force, *term) for term in terms]
+
+    def _force(self, phi: Terms, chi: Terms, k: Tensor, tau: Terms | None, x: Tensor) -> Tensor:
+        r2 = x.square().sum(0)
+        f = repulsion(x, *phi) + (k + radial(r2, *chi)) * x
+        return f + radial(r2, *tau) * torch.stack(self.trap.gradient(*x)) if tau else f
 
 
 class Radial(nn.Module):
-    """sum_k c_k (1 + r^2 / delta_k^2)^(-3/2)."""
+    """sum_k c_k (1 + r^2 / delta_k^2)^(-3/2) for each layer."""
 
-    def __init__(self, terms: int, near: float, far: float) -> None:
+    def __init__(self, layers: int, terms: int, near: float, far: float) -> None:
         """All c are 0 at first, delta from ``near`` to ``far``."""
         super().__init__()
-        self.log_delta = nn.Parameter(torch.linspace(math.log(near), math.log(far), terms).double())
-        self.c = nn.Parameter(torch.zeros(terms, dtype=torch.float64))
+        delta = torch.linspace(math.log(near), math.log(far), terms).double()
+        self.log_delta = nn.Parameter(delta.repeat(layers, 1))
+        self.c = nn.Parameter(torch.zeros(layers, terms, dtype=torch.float64))
 
-    def forward(self, r2: Tensor) -> Tensor:
-        """r^2 (*batch,) -> (*batch,)."""
-        u = torch.rsqrt(1 + r2.unsqueeze(-1) * torch.exp(-2 * self.log_delta))
-        return (u * u * u) @ self.c
+    def forward(self) -> list[Terms]:
+        """1 / delta^2 and c of each layer."""
+        return list(zip(torch.exp(-2 * self.log_delta).unbind(), self.c.unbind(), strict=True))
 
 
 build = Leapfrog
