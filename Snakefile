@@ -104,7 +104,7 @@ def reference_job(wc):
 
 
 def reference_of(name, beta):
-    budget = dict(config["reference"])
+    budget = settings.reference_budget(name, beta, config)
     config_seed = budget.pop("seed")
     system = config["systems"][name]
     seed = settings.seed_of("reference", system["n"], system["trap"], beta, config_seed)

@@ -49,11 +49,11 @@ def psi(layer, x):
         total += ((a - X) ** 2 + (b - Y) ** 2) / 2 + phi(layer.A, math.hypot(a, b))
         for c, d in x[:i]:
             total += phi(layer.B, math.hypot(a - c, b - d))
-        for bowl in layer.bowls:
-            c, d = bowl.c.tolist()
-            for p, q in ((c, d), (-d, c), (-c, -d), (d, -c)):
-                total += phi(bowl.phi, math.hypot(a - p, b - q))
-                total += phi(bowl.phi, math.hypot(a - p, b + q))
+        for k in range(convex.LINES * bool(layer.lines)):
+            orbit = {0: 0, 4: 0, 2: 2, 6: 2}.get(k, 1)  # the axes, the diagonals, the rest
+            angle = math.pi * k / convex.LINES
+            along = a * math.cos(angle) + b * math.sin(angle)
+            total += phi(layer.lines[orbit].phi, abs(along))
     return total
 
 
@@ -61,7 +61,7 @@ def psi(layer, x):
 @pytest.mark.parametrize("trap", TRAPS)
 def test_the_potential_is_its_sum_over_electrons_and_pairs(trap, generator):
     layer = wild(generator, trap=trap).layers[0]
-    assert len(layer.bowls) == (0 if trap == "harmonic" else convex.BOWLS)
+    assert len(layer.lines) == (0 if trap == "harmonic" else 3)
     x = configurations(6, 4, generator)
     exact = torch.tensor([psi(layer, one.tolist()) for one in x], dtype=torch.float64)
     torch.testing.assert_close(layer.potential(x.mT), exact, rtol=1e-10, atol=0)

@@ -35,7 +35,22 @@ def completed(config):
     return config
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "smoke.yaml", "best.yaml"])
+def test_a_reference_may_have_an_error_of_its_own(config):
+    config["references"] = [
+        {"system": "dot-3", "beta": [10, "1.5"], "stderr_F": 0.1},
+        {"system": "dot-3", "beta": 1.5, "stderr_F": 0.2},
+        {"system": "dot-2", "beta": 2},
+    ]
+    settings.check(config)
+    completed(config)
+    common = config["reference"]
+    for system, beta, stderr in (("dot-3", "10", 0.1), ("dot-3", "1.5", 0.1)):
+        assert settings.reference_budget(system, beta, config) == common | {"stderr_F": stderr}
+    for system, beta in (("dot-3", "2"), ("dot-2", "2"), ("dot-2", "10")):
+        assert settings.reference_budget(system, beta, config) == common
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "smoke.yaml", "best.yaml", "scale.yaml"])
 def test_the_configurations_are_valid(name):
     config = load(name)
     settings.check(config)

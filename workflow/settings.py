@@ -155,6 +155,16 @@ def phases(name: str, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [default | phase for phase in config["trainings"][spec["training"]]["phases"]]
 
 
+def reference_budget(system: str, beta: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """How long to sample one system at one beta, the first of its entries having the last word."""
+    own = [
+        {"stderr_F": spec["stderr_F"]}
+        for spec in config["references"]
+        if spec["system"] == system and "stderr_F" in spec and beta in betas(spec["beta"], "")
+    ]
+    return dict(config["reference"]) | (own[0] if own else {})
+
+
 def seed_of(*words: Any) -> int:
     """A seed that belongs to these words alone; below 2^63."""
     return int(digest(words), 16) >> 1

@@ -18,7 +18,7 @@ from qdflow.system import TRAPS, System
 
 CONTRACTION = 0.1  # initial s of a layer, roughly
 PIECE = 1_000_000  # pairs of electrons in memory at a time, all samples together
-BOWLS = 4  # of each layer in an anisotropic trap
+LINES = 8  # through the centre of an anisotropic trap
 
 
 class Convex(Flow):
@@ -30,9 +30,9 @@ class Convex(Flow):
     the minimum of Psi(z) - x z: the map is a bijection of R^{2n}, ln q a log-density, and the
     inverse a convex problem. Psi knows no labels, and neither does the base.
 
-    A is a convex function of |x|. In an anisotropic trap, convex functions of |x - c| are added,
-    for points c that the group of the trap takes to each other: electrons crowd around them. They
-    ask nothing of V, which need not be convex: the quartic one is not.
+    A is a convex function of |x|. In an anisotropic trap, convex functions of |w x| are added, for
+    unit vectors w that the group of the trap takes to each other. They ask nothing of V, which
+    need not be convex: the quartic one is not.
 
     B pushes two electrons apart as soon as they are farther from each other than its softening:
     that opens the Coulomb hole. A softening of 0 would leave the hole without any preimage, where
@@ -78,7 +78,8 @@ class Convex(Flow):
         )
         scale, radius = bases.virial_size(system, z)
         self.log_s = nn.Parameter(torch.tensor(scale, dtype=torch.float64).log())
-        self.layers = nn.ModuleList(_Layer(system.n, radius, ramps, group) for _ in range(layers))
+        orbits = _orbits(group)
+        self.layers = nn.ModuleList(_Layer(system.n, radius, ramps, orbits) for _ in range(layers))
         with torch.no_grad():
             y = scale * z.mT
             for layer in self.layers:
@@ -87,8 +88,8 @@ class Convex(Flow):
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `Flow.transform`; a Cholesky factor of 2n x 2n and n^2 ramps a layer and sample.
 
-        Memory is bounded by `PIECE`: where there are more pairs, what a gradient needs is computed
-        a second time, piece by piece, which takes a third longer.
+        Memory is bounded by `PIECE`: where there are more pairs, what a gradient needs is not kept
+        but computed a second time, piece by piece.
         """
         x, ladj = _in_pieces(self._forward, z)
         return x, ladj, torch.ones_like(ladj)
@@ -145,7 +146,7 @@ class _Layer(nn.Module):
     The quadratic form of Psi is sum_i |y_i - Y|^2 / 2 + n m |Y|^2 / 2, Y the centre of mass.
     """
 
-    def __init__(self, n: int, radius: float, ramps: int, group: str) -> None:
+    def __init__(self, n: int, radius: float, ramps: int, orbits: list[Tensor]) -> None:
         super().__init__()
         self.n = n
         # with this curvature a pair beyond the edge stays where it is, but for a shift, if s is
@@ -169,10 +170,7 @@ class _Layer(nn.Module):
             height=0.2 / n / CONTRACTION,
             soft=0.03 * radius,
         )
-        self.bowls = nn.ModuleList(
-            _Bowl(group, math.pi / 4 * (k + 0.5) / BOWLS, radius, ramps)
-            for k in range(BOWLS * (group != "o2"))
-        )
+        self.lines = nn.ModuleList(_Lines(w, radius, ramps) for w in orbits)
         self.log_s = nn.Parameter(torch.zeros((), dtype=torch.float64))
         self.log_m = nn.Parameter(torch.tensor(-math.log(CONTRACTION), dtype=torch.float64))
         # an electron makes a pair with itself, too, whose terms are 0 or cancel
@@ -212,8 +210,8 @@ class _Layer(nn.Module):
         pairs = self.B((y[..., i] - y[..., j]).square().sum(1)).sum(1)
         Y2 = self.n * y.mean(2).square().sum(1)
         own = self.A(y.square().sum(1)).sum(1)
-        for bowl in self.bowls:
-            own = own + bowl(y)
+        for lines in self.lines:
+            own = own + lines(y)
         return (y.square().sum((1, 2)) + (self.log_m.exp() - 1) * Y2) / 2 + own + pairs
 
     def derivatives(self, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -228,8 +226,8 @@ class _Layer(nn.Module):
         own, centre = 1 + fA + f.sum(2), self.log_m.exp() - 1
         gradient = own.unsqueeze(1) * y - y @ f + centre * y.mean(2, keepdim=True)
         bend = (gA.unsqueeze(1) * y).unsqueeze(1) * y.unsqueeze(2)
-        for bowl in self.bowls:
-            slope, more = cast(_Bowl, bowl).derivatives(y)
+        for lines in self.lines:
+            slope, more = cast(_Lines, lines).derivatives(y)
             gradient, bend = gradient + slope, bend + more
         return gradient, _blocks(y, own, bend, f - centre / self.n, g)
 
@@ -247,40 +245,44 @@ class _Layer(nn.Module):
         return gradient.flatten(1), hessian
 
 
-class _Bowl(nn.Module):
-    """sum_i sum_g phi(|y_i - g c|) over the elements of a group, phi convex and rising."""
+class _Lines(nn.Module):
+    """sum_i sum_w phi(|w y_i|) over unit vectors w (lines, 2), phi convex and rising."""
 
-    def __init__(self, group: str, angle: float, radius: float, ramps: int) -> None:
+    def __init__(self, w: Tensor, radius: float, ramps: int) -> None:
         super().__init__()
-        self.register_buffer("group", GROUPS[group].clone(), persistent=False)
-        start = [radius * math.cos(angle), radius * math.sin(angle)]
-        self.c = nn.Parameter(torch.tensor(start, dtype=torch.float64))
-        share = 1 / len(GROUPS[group]) / CONTRACTION
+        self.register_buffer("w", w, persistent=False)
         self.phi = Radial(
             ramps,
-            reach=2 * radius,
-            linear=0.002 * share,
-            curvature=0.001 * share,
+            reach=1.6 * radius,
+            linear=0.002 / CONTRACTION,
+            curvature=0.001 / CONTRACTION,
             edge=radius,
-            height=0.1 * share,
+            height=0.1 / CONTRACTION / LINES,
             soft=0.1 * radius,
         )
 
     def forward(self, y: Tensor) -> Tensor:
         """The sum.  y (size, 2, n) -> (size,)."""
-        return self.phi(self._apart(y).square().sum(2)).sum((1, 2))
+        return self.phi((self.get_buffer("w") @ y).square()).sum((1, 2))
 
     def derivatives(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient (size, 2, n), and the Hessian of each electron (size, 2, 2, n)."""
-        apart = self._apart(y)
-        f, g = self.phi.derivatives(apart.square().sum(2))
-        bend = torch.einsum("sgi,sgai,sgbi->sabi", g, apart, apart)
-        one = torch.eye(2, dtype=y.dtype, device=y.device).unsqueeze(2)
-        return (f.unsqueeze(2) * apart).sum(1), bend + f.sum(1)[:, None, None] * one
+        w = self.get_buffer("w")
+        along = w @ y
+        f, g = self.phi.derivatives(along.square())
+        bend = torch.einsum("ka,kb,ski->sabi", w, w, f + g * along.square())
+        return w.T @ (f * along), bend
 
-    def _apart(self, y: Tensor) -> Tensor:
-        """y - g c, (size, elements, 2, n)."""
-        return y.unsqueeze(1) - (self.get_buffer("group").to(y) @ self.c).unsqueeze(2)
+
+def _orbits(group: str) -> list[Tensor]:
+    """`LINES` even directions (lines, 2), those together that the group takes to each other."""
+    if group == "o2":
+        return []
+    angle = math.pi / LINES * torch.arange(LINES, dtype=torch.float64)
+    w = torch.stack([angle.cos(), angle.sin()], 1)
+    images = torch.einsum("gab,kb,la->gkl", GROUPS[group], w, w).abs()
+    first = images.argmax(2).amin(0)
+    return [w[first == k] for k in first.unique()]
 
 
 def _blocks(y: Tensor, own: Tensor, bend: Tensor, f: Tensor, g: Tensor) -> Tensor:
