@@ -64,7 +64,7 @@ def test_forces_are_those_of_a_double_loop(trap, generator):
             r = x[s, i].norm()
             expected[s, i] = (forces.k[1] + sum_of(forces.chi, r)) * x[s, i]
             if trap == "quartic":
-                expected[s, i] += sum_of(forces.tau, r) * slope[s, i]
+                expected[s, i] += sum_of(forces.tau, r) * slope[s, i] / (4 * 2.0**2)
             for j in range(4):
                 if i != j:
                     d = x[s, i] - x[s, j]

@@ -132,10 +132,11 @@ class Leapfrog(Flow):
 
 
 class Forces(nn.Module):
-    """f_i = sum_j phi(r_ij) (x_i - x_j) + (k + chi(|x_i|)) x_i + tau(|x_i|) grad V(x_i).
+    """f_i = sum_j phi(r_ij) (x_i - x_j) + (k + chi(|x_i|)) x_i + tau(|x_i|) v(x_i), for each layer.
 
-    For each layer. phi, chi and tau are sums of softened Coulomb forces, from steep to wide. Where
-    the trap V knows no directions, tau would be another chi and is left out.
+    phi, chi and tau are sums of softened Coulomb forces, from steep to wide, and v is the gradient
+    of the trap V, as long as x at the radius of the dot. Where V knows no directions, v would be x
+    and is left out.
     """
 
     def __init__(self, trap: str, radius: float, layers: int, terms: int) -> None:
@@ -147,6 +148,7 @@ class Forces(nn.Module):
         self.chi = Radial(layers, terms, near, far)
         self.k = nn.Parameter(torch.zeros(layers, dtype=torch.float64))
         self.trap = TRAPS[trap]
+        self.steepness = self.trap.degree * radius ** (self.trap.degree - 2)
         self.tau = None if self.trap.group == "o2" else Radial(layers, terms, near, far)
 
     def forward(self) -> list[Callable[[Tensor], Tensor]]:
@@ -158,7 +160,9 @@ class Forces(nn.Module):
     def _force(self, phi: Terms, chi: Terms, k: Tensor, tau: Terms | None, x: Tensor) -> Tensor:
         r2 = x.square().sum(0)
         f = repulsion(x, *phi) + (k + radial(r2, *chi)) * x
-        return f + radial(r2, *tau) * torch.stack(self.trap.gradient(*x)) if tau else f
+        if not tau:
+            return f
+        return f + radial(r2, *tau) / self.steepness * torch.stack(self.trap.gradient(*x))
 
 
 class Radial(nn.Module):
