@@ -133,7 +133,7 @@ def violation(flow, symmetry, generator):
     if not flow.reparametrised:
         x, log_q = flow.sample(50, generator)
         return (flow.log_prob(acted(symmetry, x)) - log_q).abs().max().item()
-    z = torch.randn(50, 3, flow.width, dtype=torch.float64, generator=generator)
+    z = torch.randn(50, flow.base.n, flow.width, dtype=torch.float64, generator=generator)
     x, ladj, _ = flow.transform(z)
     image, ladj_image, _ = flow.transform(acted(symmetry, z))
     miss = (image - acted(symmetry, x)).abs().max(), (ladj_image - ladj).abs().max()
@@ -248,6 +248,19 @@ def test_the_density_has_the_symmetry_that_is_claimed(name, variant, trap, gener
         if name not in AUGMENTED:  # whose log_prob is random
             at = flow.log_prob(acted(symmetry, x))
             torch.testing.assert_close(at, log_q, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+@pytest.mark.parametrize("n", [1, 2, 20, 50])
+@pytest.mark.parametrize("name", ["convex", "leapfrog", "ordered"])
+def test_electrons_are_alike_however_many(name, n, trap, generator):
+    """At full size and after a jolt to the parameters, to 1e-10, whatever the number."""
+    flow = flows.build(name, System(n, trap), generator)
+    for p in flow.parameters():
+        p.data += 0.01 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+    assert "permutation" in claimed(flow)
+    for symmetry in claimed(flow):
+        assert violation(flow, symmetry, generator) < 1e-10
 
 
 @every_flow
