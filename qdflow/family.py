@@ -89,7 +89,8 @@ class Member(Flow):
         self.family, self.beta = family, beta
         flow = family.flow
         self.claim, self.symmetry, self.width = flow.claim, flow.symmetry, flow.width
-        self.exact_log_prob, self.reparametrised = flow.exact_log_prob, flow.reparametrised
+        self.exact_log_prob, self.exact_inverse = flow.exact_log_prob, flow.exact_inverse
+        self.reparametrised = flow.reparametrised
         if flow.reparametrised:
             self.base = flow.base
 
@@ -100,6 +101,18 @@ class Member(Flow):
     def draw(self, size: int, generator: torch.Generator) -> Draw:
         """See `Flow.draw`."""
         return self._call("draw", size, generator)
+
+    def image(self, z: Tensor) -> Draw:
+        """See `Flow.image`."""
+        return self._call("image", z)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """See `Flow.inverse`."""
+        return self._call("inverse", x)
+
+    def extended(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Flow.extended`."""
+        return self._call("extended", x, generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """ln q(x), differentiable.  x (size, n, 2) -> (size,)."""

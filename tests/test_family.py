@@ -69,7 +69,18 @@ def test_a_member_is_the_flow_with_these_parameters(name, beta):
         assert getattr(member, key) == getattr(alone, key)
     if alone.reparametrised:
         z = alone.base.sample(3, same, ours.x)
-        assert torch.equal(member.transform(z)[0], alone.transform(z)[0])
+        z = torch.cat([z, z], 2)[..., : alone.width]
+        x = alone.transform(z)[0]
+        assert torch.equal(member.transform(z)[0], x)
+        assert torch.equal(member.image(z).log_q, alone.image(z).log_q)
+    if alone.exact_inverse:
+        assert member.exact_inverse
+        assert torch.equal(member.inverse(x), alone.inverse(x))
+    if alone.width > 2:
+        ours, theirs = (
+            f.extended(x[..., :2], torch.Generator().manual_seed(2)) for f in (member, alone)
+        )
+        assert torch.equal(ours, theirs)
 
 
 def test_ladj_of_a_member_is_that_of_the_autograd_jacobian(generator):
