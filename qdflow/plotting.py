@@ -234,7 +234,7 @@ def show_scaling(
     sizes = np.unique(np.concatenate(n))
     axis.set(xscale="log", yscale="log", xlabel="electrons n")
     axis.set_xticks(sizes, [f"{size:g}" for size in sizes])
-    axis.minorticks_off()
+    axis.set_xticks([], minor=True)
     axis.legend(loc="best")
 
 
