@@ -11,9 +11,9 @@ from scipy.integrate import quad
 
 from qdflow import flows
 from qdflow.flows._conditionals import Ring, Weibulls, categorical, log_sinhc
-from qdflow.flows.ordered import HARD
+from qdflow.flows.ordered import HARD, PLACES
 from qdflow.stats import iid_mean
-from qdflow.system import System
+from qdflow.system import TRAPS, System
 
 SMALL = {"width": 8, "heads": 2, "blocks": 2, "components": 3, "modes": 3, "nodes": 16}
 
@@ -183,6 +183,50 @@ def test_the_tilt_is_by_the_energy_of_the_place(trap, generator):
     theta = 2 * math.pi * np.arange(16) / 16
     exact = [energy_of_a_place((r * np.cos(t), r * np.sin(t)), others, trap) for t in theta]
     np.testing.assert_allclose(ring.log_p[0].detach(), -2.5 * np.array(exact), rtol=1e-10)
+
+
+@pytest.mark.parametrize("trap", ["harmonic", "quartic"])
+def test_a_ring_has_its_free_energy(trap, generator):
+    """ln sum_phi e^{-c H}, place by place, over that of all rings; the energy with the trap's."""
+    flow = small(generator, n=3, trap=trap, stiffness=2.5)
+    others = [(0.4, -0.2), (0.3, 1.1)]
+    R = torch.tensor([[0.0] + [math.hypot(*y) for y in others]], dtype=torch.float64)
+    Phi = torch.tensor([[0.0] + [math.atan2(b, a) for a, b in others]], dtype=torch.float64)
+    ours = flow.gap.rings(R, Phi)[0].numpy()
+    radii = np.sqrt(0.3**2 + 1.1**2 + np.exp(np.linspace(-3, 1, SMALL["components"])))
+    theta = 2 * math.pi * np.arange(PLACES) / PLACES
+
+    def energy(a, b):
+        pairs = [((a - c) ** 2 + (b - d) ** 2 + HARD) ** -0.5 for c, d in others]
+        return TRAPS[trap].potential(a, b) + sum(pairs)
+
+    total = np.array(
+        [sum(math.exp(-2.5 * energy(r * np.cos(t), r * np.sin(t))) for t in theta) for r in radii]
+    )
+    np.testing.assert_allclose(ours, np.log(total / total.sum()), rtol=1e-10)
+
+
+def test_ln_q_has_gradients_in_the_positions(generator):
+    """By central differences: the rings move with the electrons."""
+    flow = small(generator)
+    x = numbers(1, 3, 2, generator=generator).requires_grad_()
+    (gradient,) = torch.autograd.grad(flow.log_prob(x).sum(), x)
+    e = 1e-6 * numbers(1, 3, 2, generator=generator)
+    with torch.no_grad():
+        change = flow.log_prob(x + e) - flow.log_prob(x - e)
+    assert (gradient * 2 * e).sum().item() == pytest.approx(change.item(), rel=1e-5)
+
+
+def test_the_weights_of_the_gap_follow_the_rings(generator):
+    """With the network silenced, ln of the weights is a times the free energies."""
+    gap = small(generator).gap
+    gap.down.weight.data.zero_()
+    gap.down.bias.data[:3] = 0
+    gap.down.bias.data[-1] = math.log(0.7)
+    G = numbers(1, 3, generator=generator)
+    law = gap(numbers(1, 8, generator=generator), G)
+    torch.testing.assert_close(law.log_weight, 0.7 * G, rtol=1e-12, atol=0)
+    torch.testing.assert_close(law.m[0], torch.tensor([-3.0, -1, 1]).double(), rtol=1e-12, atol=0)
 
 
 def test_the_series_is_a_sum_over_pairs(generator):

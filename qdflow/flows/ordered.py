@@ -17,6 +17,7 @@ TURNS = 4  # of an angle a token sees the sines and cosines of so many multiples
 PAIR = 2 * TURNS + 2  # features of a pair of tokens
 SOFT = 0.1  # added to the squared distances that tokens see, and
 HARD = 1e-4  # to those in the energy of a place: both stay finite, and ln q with them
+PLACES = 24  # on a ring of which only the free energy counts
 
 
 class Ordered(Flow):
@@ -33,6 +34,8 @@ class Ordered(Flow):
         exp(-c E(r_i, phi)),   E the energy of that place: Coulomb's, and an anisotropic trap's,
 
     so that no electron comes close to another by mistake. Only c, near beta, is left to learn.
+    The weights of the mixture know what that leaves of each ring: its free energy at the radius
+    where the component has its place at the start.
 
     In an isotropic trap all angles are relative to the first electron's, which is uniform: the
     density does not change under rotations. Elsewhere the trap's axis takes that place.
@@ -51,7 +54,7 @@ class Ordered(Flow):
         width: int = 64,
         heads: int = 4,
         blocks: int = 3,
-        components: int = 8,
+        components: int = 10,
         modes: int = 16,
         nodes: int = 128,
         stiffness: float = 10.0,
@@ -85,7 +88,7 @@ class Ordered(Flow):
         self.embed = linear(3, width, generator)
         self.blocks = nn.ModuleList(Block(width, heads, PAIR, generator) for _ in range(blocks))
         self.norm = nn.LayerNorm(width).double()
-        self.gap = _Gap(width, components, generator)
+        self.gap = _Gap(system, width, components, stiffness, generator)
         self.angle = _Angle(system, width, modes, nodes, stiffness, generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -96,7 +99,8 @@ class Ordered(Flow):
         R, Phi = (nn.functional.pad(t[:, :-1], (1, 0)) for t in (r, phi))
         h, _ = self._tokens(R, Phi, [None] * len(self.blocks))
         keys = self.angle.keys(h)
-        log_q = (self.gap(h).log_prob(w.log()) - w.log()).sum(1)
+        rings = [self.gap.rings(R[:, : i + 1], Phi[:, : i + 1]) for i in range(self.n)]
+        log_q = (self.gap(h, torch.stack(rings, 1)).log_prob(w.log()) - w.log()).sum(1)
         for i in range(self.n):
             ring = self._ring(h[:, i], r[:, i], keys, R, Phi, i + 1)
             log_q = log_q + ring.log_prob(phi[:, i])
@@ -118,7 +122,7 @@ class Ordered(Flow):
         for i in range(self.n):
             h, past = self._tokens(R, Phi, past)
             keys = torch.cat([keys, self.angle.keys(h)], 1)
-            gap = self.gap(h[:, 0])
+            gap = self.gap(h[:, 0], self.gap.rings(R, Phi))
             u = gap.sample(generator)
             r = (R[:, -1].square() + u.exp()).sqrt()
             ring = self._ring(h[:, 0], r, keys, R, Phi, i + 1)
@@ -187,18 +191,52 @@ class Ordered(Flow):
 
 
 class _Gap(nn.Module):
-    """p(w | before), from the last token."""
+    """p(w | before), from the last token and the free energies of the rings around it."""
 
-    def __init__(self, width: int, components: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        system: System,
+        width: int,
+        components: int,
+        stiffness: float,
+        generator: torch.Generator,
+    ) -> None:
         super().__init__()
-        self.up = linear(width, width, generator)
-        self.down = linear(width, 3 * components, generator, gain=0.3)
-        m, log_s = self.down.bias.data.view(3, components)[1:]
+        self.potential = TRAPS[system.trap].potential
+        self.stiffness = stiffness
+        self.up = linear(width + components, width, generator)
+        self.down = linear(width, 3 * components + 1, generator, gain=0.3)
+        m, log_s = self.down.bias.data[:-1].view(3, components)[1:]
         m.copy_(torch.linspace(-3, 1, components))
         log_s.fill_(-0.7)
+        self.down.bias.data[-1] = math.log(0.3)
+        self.register_buffer("w", m.exp(), persistent=False)
+        theta = torch.arange(PLACES, dtype=torch.float64) * (2 * math.pi / PLACES)
+        self.register_buffer("directions", _directions(theta), persistent=False)
 
-    def forward(self, h: Tensor) -> Weibulls:
-        return Weibulls(*self.down(nn.functional.gelu(self.up(h))).chunk(3, -1))
+    def forward(self, h: Tensor, G: Tensor) -> Weibulls:
+        """From h (*batch, width) and the `rings` G (*batch, components)."""
+        k = G.shape[-1]
+        seen = torch.cat([h, (G / 10).clamp(min=-3)], -1)  # how far a far ring is is no matter
+        law = self.down(nn.functional.gelu(self.up(seen)))
+        log_weight, m, log_s, log_a = law.split([k, k, k, 1], -1)
+        return Weibulls(log_weight + log_a.exp() * G, m, log_s)
+
+    def rings(self, R: Tensor, Phi: Tensor) -> Tensor:
+        """ln of what e^{-c H} leaves of each ring around the last of the tokens, normalised.
+
+        Args:
+            R, Phi: (size, tokens) polar coordinates, 0 of token 0.
+
+        Returns:
+            (size, components).
+        """
+        r = (R[:, -1:].square() + self.get_buffer("w")).sqrt()
+        cos, sin, _ = self.get_buffer("directions")
+        E = self.potential(r.unsqueeze(-1) * cos, r.unsqueeze(-1) * sin)
+        others = (t[:, 1:].unsqueeze(-1) for t in (R, Phi))
+        E = E + _coulomb(r.unsqueeze(1), *others, self.get_buffer("directions")).sum(1)
+        return (-self.stiffness * E).logsumexp(-1).log_softmax(-1)
 
 
 class _Angle(nn.Module):
@@ -228,6 +266,7 @@ class _Angle(nn.Module):
         waves = torch.polar(torch.ones(()).double(), k[:, None] * theta)
         self.register_buffer("cos", waves.real.contiguous(), persistent=False)
         self.register_buffer("sin", waves.imag.contiguous(), persistent=False)
+        self.register_buffer("directions", _directions(theta), persistent=False)
 
     def forward(self, h: Tensor, r: Tensor, keys: Tensor, R: Tensor, Phi: Tensor) -> Ring:
         """See `Ordered._ring`: h (size, width), r (size,), keys (size, tokens, width), R, Phi."""
@@ -248,12 +287,32 @@ class _Angle(nn.Module):
         -> (size, nodes).
         """
         cos, sin = self.get_buffer("cos")[0], self.get_buffer("sin")[0]
-        along = Phi.cos().unsqueeze(-1) * cos + Phi.sin().unsqueeze(-1) * sin
-        d2 = (r.square() + R.square()).unsqueeze(-1) - 2 * (r * R).unsqueeze(-1) * along
-        pairs = (d2 + HARD).rsqrt()
+        pairs = _coulomb(r, R, Phi, self.get_buffer("directions"))
         if self.potential is None:
             return pairs.sum(1)
         return pairs[:, 1:].sum(1) + self.potential(r * cos, r * sin)
+
+
+def _directions(theta: Tensor) -> Tensor:
+    """Cosines, sines and ones (3, nodes), which `_coulomb` wants."""
+    return torch.stack([theta.cos(), theta.sin(), torch.ones_like(theta)])
+
+
+def _coulomb(r: Tensor, R: Tensor, Phi: Tensor, directions: Tensor) -> Tensor:
+    """1 / distance of the places at r, in all directions, to (R, Phi).
+
+    Args:
+        r, R, Phi: of shapes that go together, (*batch).
+        directions: (3, nodes).
+
+    Returns:
+        (*batch, nodes).
+    """
+    # all distances by one product of matrices: passes over so many numbers are what costs
+    across = -2 * r * R
+    square = (r.square() + R.square() + HARD).expand_as(across)
+    d2 = torch.stack([across * Phi.cos(), across * Phi.sin(), square], -1) @ directions
+    return d2.rsqrt_()
 
 
 def _gaps(r: Tensor) -> Tensor:
