@@ -28,7 +28,8 @@ def hessenberg_eigenvalues(H: Tensor) -> Tensor:
 def _of_block(H: Tensor) -> Tensor:
     T = H.clone(memory_format=torch.contiguous_format)
     limits = np.finfo(T.numpy().dtype)
-    if _triangularise(*T.numpy(), limits.eps, limits.tiny):
+    re, im = T.numpy()
+    if _triangularise(re, im, limits.eps, limits.tiny):
         return T.diagonal(dim1=1, dim2=2).mT
     matrices = torch.complex(*H).permute(2, 0, 1).triu(-1)
     return torch.view_as_real(torch.linalg.eigvals(matrices)).permute(2, 1, 0)
