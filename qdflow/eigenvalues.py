@@ -30,7 +30,8 @@ def hessenberg_eigenvalues(H: Tensor) -> Tensor:
 def _of_block(H: Tensor) -> Tensor:
     T = H.clone(memory_format=torch.contiguous_format)
     limits = np.finfo(T.numpy().dtype)
-    if _triangularise(T[0].numpy(), T[1].numpy(), limits.eps, limits.tiny):
+    re, im = T.numpy()
+    if _triangularise(re, im, limits.eps, limits.tiny):
         return T.diagonal(dim1=1, dim2=2).mT
     return _by_torch(H)
 
