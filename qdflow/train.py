@@ -105,9 +105,8 @@ def train(
     (forward) one, which is maximum likelihood on samples of p; or both, with the weights of the
     phase: half and half it is half of their distance, which is Jeffreys' divergence over beta.
 
-    Of a family the loss is the mean of the reverse bounds at random beta, uniform in ln beta,
-    weighted by sqrt(beta) over its value in the middle: the noise of F comes from hot dots, that
-    of beta F from cold ones. The batch is split evenly among the temperatures of a step.
+    Of a family the loss is the mean of the reverse bounds at random beta, uniform in ln beta. The
+    batch is split evenly among the temperatures of a step.
 
     A step whose loss or gradient is not finite changes nothing and is marked as skipped. The
     state is saved every ``save_seconds``; a run that finds ``saved`` goes on from there and
@@ -238,11 +237,9 @@ def _above(run: _Run, batch: int) -> tuple[Tensor, list[float]]:
     betas = family.betas(run.generator)
     parts = [_bound(family.at(beta), beta, run, batch // len(betas)) for beta in betas]
     losses, rows = zip(*parts, strict=True)
-    middle = math.sqrt(family.low * family.high)
-    weighted = [math.sqrt(beta / middle) * loss for beta, loss in zip(betas, losses, strict=True)]
     F, stderr, *rest = map(list, zip(*rows, strict=True))
     means = [sum(values) / len(betas) for values in (F, *rest)]
-    return torch.stack(weighted).mean(), [means[0], math.hypot(*stderr) / len(betas), *means[1:]]
+    return torch.stack(losses).mean(), [means[0], math.hypot(*stderr) / len(betas), *means[1:]]
 
 
 def _bound(flow: Flow, beta: float, run: _Run, batch: int) -> tuple[Tensor, list[float]]:
