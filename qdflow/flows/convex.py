@@ -257,7 +257,7 @@ class _Lines(nn.Module):
             linear=0.002 / CONTRACTION,
             curvature=0.001 / CONTRACTION,
             edge=radius,
-            height=0.1 / CONTRACTION / LINES,
+            height=2 / CONTRACTION / LINES,  # a tenth of it is slow to grow
             soft=0.1 * radius,
         )
 
