@@ -232,10 +232,10 @@ class _Gap(nn.Module):
             (size, components).
         """
         r = (R[:, -1:].square() + self.get_buffer("w")).sqrt()
-        cos, sin, _ = self.get_buffer("directions")
+        directions = self.get_buffer("directions")
+        cos, sin, _ = directions
         E = self.potential(r.unsqueeze(-1) * cos, r.unsqueeze(-1) * sin)
-        others = (t[:, 1:].unsqueeze(-1) for t in (R, Phi))
-        E = E + _coulomb(r.unsqueeze(1), *others, self.get_buffer("directions")).sum(1)
+        E = E + _coulomb(r.unsqueeze(1), R[:, 1:, None], Phi[:, 1:, None], directions).sum(1)
         return (-self.stiffness * E).logsumexp(-1).log_softmax(-1)
 
 
