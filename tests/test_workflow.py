@@ -113,7 +113,8 @@ def test_the_summary_holds_together(finished):
     assert len(groups) == REFERENCES + CELLS
     assert np.isfinite(summary[["mean", "stderr", "ess"]]).all(axis=None)
     assert (summary["stderr"] > 0).all()
-    assert set(summary["method"]) == {"variational", "weights", "ladder", "metropolis"}
+    methods = {"variational", "weights", "clock", "ladder", "metropolis"}
+    assert set(summary["method"]) == methods
     for (system, beta, cell, architecture, _), rows in groups.items():
         F, E, S = (pick(rows, q) for q in "FES")
         assert S.mean == pytest.approx(beta * (E.mean - F.mean), abs=1e-9)
