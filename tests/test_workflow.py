@@ -240,6 +240,7 @@ def test_a_family_is_one_model_that_is_estimated_at_every_beta(clone):
         ("estimate", "flows/family/beta8/seed0/estimates.parquet"),
         ("summarize", "summary.parquet"),
         ("figure", "figures/thermodynamics.pdf"),
+        ("figure", "figures/scale.pdf"),
     }
 
 
