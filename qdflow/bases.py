@@ -88,21 +88,20 @@ class Ginibre:
 class Extended:
     """Positions from a base, momenta from independent standard normal distributions."""
 
-    def __init__(self, positions: Base) -> None:
-        """For z of shape (size, n, 4): momenta after positions."""
+    def __init__(self, positions: Base, momenta: int = 1) -> None:
+        """For z of shape (size, n, 2 + 2 momenta), momenta after positions."""
         self.positions = positions
-        self.momenta = Gaussian(positions.n)
+        self.parts = [positions, *[Gaussian(positions.n)] * momenta]
         self.n = positions.n
 
     def sample(self, size: int, generator: torch.Generator, like: Tensor) -> Tensor:
-        """See `Base.sample`; z (size, n, 4)."""
-        parts = [base.sample(size, generator, like) for base in (self.positions, self.momenta)]
-        return torch.cat(parts, dim=2)
+        """See `Base.sample`; z (size, n, 2 + 2 momenta)."""
+        return torch.cat([base.sample(size, generator, like) for base in self.parts], dim=2)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """ln of the density.  z (*batch, n, 4) -> (*batch,)."""
-        x, p = z.split(2, dim=-1)
-        return self.positions.log_prob(x) + self.momenta.log_prob(p)
+        """ln of the density.  z (*batch, n, 2 + 2 momenta) -> (*batch,)."""
+        pairs = zip(self.parts, z.split(2, dim=-1), strict=True)
+        return torch.stack([base.log_prob(part) for base, part in pairs]).sum(0)
 
 
 BASES: dict[str, type[Gaussian] | type[Ginibre]] = {"gaussian": Gaussian, "ginibre": Ginibre}

@@ -8,9 +8,16 @@ import torch
 from oracles import one_electron
 
 from qdflow import flows
-from qdflow.bases import Extended, Gaussian, Ginibre
+from qdflow.bases import Extended, Ginibre
 from qdflow.estimate import estimate
-from qdflow.flows._forces import radial, radial_by_torch, repulsion, repulsion_by_torch
+from qdflow.flows._forces import (
+    radial,
+    radial_by_torch,
+    repulsion,
+    repulsion_by_torch,
+    shears,
+    shears_by_torch,
+)
 from qdflow.flows.leapfrog import Forces
 from qdflow.stats import iid_mean
 from qdflow.system import TRAPS, System
@@ -25,15 +32,18 @@ def awake(n, generator, **options):
 
 
 @pytest.mark.parametrize(
-    ("compiled", "plain", "shape"),
-    [(radial, radial_by_torch, (7, 5)), (repulsion, repulsion_by_torch, (2, 7, 5))],
+    ("compiled", "plain", "shapes"),
+    [
+        (radial, radial_by_torch, [(7, 5), (3,), (3,)]),
+        (repulsion, repulsion_by_torch, [(2, 7, 5), (3,), (3,)]),
+        (shears, shears_by_torch, [(4, 7, 5), (4,), (3,), (3,), (2,), (2,)]),
+    ],
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-12)])
-def test_compiled_sums_are_those_of_torch(compiled, plain, shape, dtype, tolerance, generator):
+def test_compiled_loops_are_what_torch_does(compiled, plain, shapes, dtype, tolerance, generator):
     """With the gradients in all they depend on."""
-    shapes = (shape, (3,), (3,), shape)
-    at, w, c, up = (torch.rand(s, dtype=dtype, generator=generator) for s in shapes)
-    leaves = [t.requires_grad_() for t in (at, w, c)]
+    leaves = [torch.rand(s, dtype=dtype, generator=generator).requires_grad_() for s in shapes]
+    up = torch.rand(shapes[0], dtype=dtype, generator=generator)
     values = [f(*leaves) for f in (compiled, plain)]
     gradients = [torch.autograd.grad(value, leaves, up) for value in values]
     for one, other in zip((values[0], *gradients[0]), (values[1], *gradients[1])):
@@ -73,18 +83,21 @@ def test_forces_are_those_of_a_double_loop(trap, generator):
 
 
 def test_the_extended_base_is_the_product_of_its_parts(generator):
-    base = Extended(Ginibre(3))
+    base = Extended(Ginibre(3), momenta=2)
     z = base.sample(7, generator, torch.zeros(1, dtype=torch.float64))
-    assert z.shape == (7, 3, 4)
-    expected = Ginibre(3).log_prob(z[..., :2]) + Gaussian(3).log_prob(z[..., 2:])
+    assert z.shape == (7, 3, 6)
+    expected = Ginibre(3).log_prob(z[..., :2])
+    expected += torch.distributions.Normal(0, 1).log_prob(z[..., 2:]).sum((1, 2))
     torch.testing.assert_close(base.log_prob(z), expected)
 
 
-@pytest.mark.parametrize("base", ["gaussian", "ginibre"])
-def test_weights_are_proper_and_both_bounds_hold(base, generator):
+@pytest.mark.parametrize(("base", "refresh"), [("gaussian", 0), ("ginibre", 0), ("ginibre", 2)])
+def test_weights_are_proper_and_both_bounds_hold(base, refresh, generator):
     """One electron in the quartic trap: exp(-beta H - log_q) has the mean Z."""
     beta, system = 2.0, System(1, "quartic")
-    flow = flows.build("leapfrog", system, generator, base=base, layers=2, radial=3)
+    flow = flows.build(
+        "leapfrog", system, generator, base=base, layers=2, radial=3, refresh=refresh
+    )
     for parameter in flow.parameters():
         parameter.data += 0.03 * torch.randn(parameter.shape, generator=generator)
     flow.log_r.data -= 0.5  # narrower than the momenta of q: weights have a variance
@@ -117,6 +130,28 @@ def test_log_prob_draws_other_momenta_from_another_generator(generator):
     assert torch.equal(flow.log_prob(x), flow.log_prob(x))
 
 
+def test_a_refreshment_turns_momenta_and_keeps_what_they_were(generator):
+    """Without forces and with steps of no length, by an angle of 60 degrees."""
+    flow = flows.build("leapfrog", System(3), generator, layers=1, refresh=1)
+    flow.forces.phi.c.data.zero_()
+    flow.b.data.fill_(-100.0)
+    flow.angle.data.fill_(math.pi / 3)
+    flow.log_p.data = torch.tensor([2.0, 5.0], dtype=torch.float64).log()
+    z = torch.randn(5, 3, 6, dtype=torch.float64, generator=generator)
+    _, p, old = flow.transform(z)[0].split(2, dim=2)
+    _, p0, eta = z.split(2, dim=2)
+    torch.testing.assert_close(p, p0 + 5 * math.sqrt(3) / 2 * eta)
+    torch.testing.assert_close(old, 2.5 * eta - math.sqrt(3) * p0)
+
+
+def test_refreshments_come_at_even_distances(generator):
+    after = {}
+    for layers, refresh in ((12, 3), (12, 0), (5, 2), (2, 2)):
+        flow = flows.build("leapfrog", System(1), generator, layers=layers, refresh=refresh)
+        after[layers, refresh] = [k + 1 for k in flow.before]
+    assert after == {(12, 3): [3, 6, 9], (12, 0): [], (5, 2): [2, 4], (2, 2): [1, 2]}
+
+
 def test_it_is_valid_by_construction(generator):
     flow = flows.build("leapfrog", System(3), generator, layers=1)
     assert estimate(flow, System(3), 2.0, 100, generator).verdict.startswith("by construction: ")
@@ -128,9 +163,18 @@ def test_it_starts_at_the_size_of_the_dot(generator):
     assert found["V_ee"].mean / found["V"].mean == pytest.approx(2, rel=0.3)
 
 
-@pytest.mark.parametrize("options", [{"layers": 0}, {"radial": 0}, {"base": "gausian"}])
-def test_impossible_options_are_sentences(options, generator):
-    with pytest.raises(ValueError, match=r"must be at least 1|unknown base 'gausian'; choose from"):
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"layers": 0}, "layers is 0 and radial is 6; both must be at least 1"),
+        ({"radial": 0}, "layers is 12 and radial is 0; both must be at least 1"),
+        ({"layers": 3, "refresh": 4}, "refresh is 4; choose from 0 to the 3 layers"),
+        ({"refresh": -1}, "refresh is -1; choose from 0 to the 12 layers"),
+        ({"base": "gausian"}, "unknown base 'gausian'; choose from"),
+    ],
+)
+def test_impossible_options_are_sentences(options, sentence, generator):
+    with pytest.raises(ValueError, match=sentence):
         flows.build("leapfrog", System(2), generator, **options)
 
 

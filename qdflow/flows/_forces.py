@@ -4,7 +4,7 @@ The innermost loop runs over samples, which come last. On a core these are some 
 as torch, whose arrays of all pairs and terms leave the cache; other devices do without.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -14,12 +14,32 @@ from torch import Tensor
 
 def radial(r2: Tensor, w: Tensor, c: Tensor) -> Tensor:
     """phi at r^2 (n, size), with w and c (terms,).  -> (n, size)."""
-    return _Radial.apply(r2, w, c) if r2.device.type == "cpu" else radial_by_torch(r2, w, c)
+    if r2.device.type != "cpu":
+        return radial_by_torch(r2, w, c)
+    return _Loops.apply(_radial, _radial_gradients, r2, w, c)
 
 
 def repulsion(x: Tensor, w: Tensor, c: Tensor) -> Tensor:
     """sum_j phi(|x_i - x_j|^2) (x_i - x_j) at x (2, n, size), with w and c (terms,).  -> as x."""
-    return _Repulsion.apply(x, w, c) if x.device.type == "cpu" else repulsion_by_torch(x, w, c)
+    if x.device.type != "cpu":
+        return repulsion_by_torch(x, w, c)
+    return _Loops.apply(_repulsion, _repulsion_gradients, x, w, c)
+
+
+def shears(y: Tensor, numbers: Tensor, w: Tensor, c: Tensor, v: Tensor, e: Tensor) -> Tensor:
+    """p -> g p + f(x), x -> a x + b p, one after the other, with numbers g, k, a, b and
+
+        f_i = sum_j phi(|x_i - x_j|^2) (x_i - x_j) + (k + chi(|x_i|^2)) x_i.
+
+    Args:
+        y: (4, n, size), momenta p after positions x.
+        numbers: (4,).
+        w, c: (terms,) of phi.
+        v, e: (terms,) of chi.
+    """
+    if y.device.type != "cpu":
+        return shears_by_torch(y, numbers, w, c, v, e)
+    return cast(Tensor, _Shears.apply(y, numbers, w, c, v, e))
 
 
 def radial_by_torch(r2: Tensor, w: Tensor, c: Tensor) -> Tensor:
@@ -33,33 +53,51 @@ def repulsion_by_torch(x: Tensor, w: Tensor, c: Tensor) -> Tensor:
     return (radial_by_torch(d.square().sum(0), w, c) * d).sum(2)
 
 
-class _Radial(torch.autograd.Function):
+def shears_by_torch(
+    y: Tensor, numbers: Tensor, w: Tensor, c: Tensor, v: Tensor, e: Tensor
+) -> Tensor:
+    """What `shears` is."""
+    g, k, a, b = numbers
+    x, p = y.split(2)
+    chi = radial_by_torch(x.square().sum(0), v, e)
+    p = g * p + repulsion_by_torch(x, w, c) + (k + chi) * x
+    return torch.cat([a * x + b * p, p])
+
+
+class _Loops(torch.autograd.Function):
+    """A compiled loop, and the one for the gradients of all its inputs."""
+
     @staticmethod
-    def forward(ctx: Any, r2: Tensor, w: Tensor, c: Tensor) -> Tensor:
-        ctx.save_for_backward(r2, w, c)
-        return _filled(_radial, 1, r2, w, c)[0]
+    def forward(ctx: Any, loop: Any, gradients: Any, *inputs: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        ctx.save_for_backward(*inputs)
+        return _filled(loop, 1, *inputs)[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *_filled(ctx.gradients, 3, *ctx.saved_tensors, *grad)
+
+
+class _Shears(torch.autograd.Function):
+    """The loop of `shears`; the one for its gradients takes what it returned, too."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
+        (out,) = _filled(_shears, 1, *inputs)
+        ctx.save_for_backward(*inputs, out)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, ...]:
-        return _filled(_radial_gradients, 3, *ctx.saved_tensors, *grad)
-
-
-class _Repulsion(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, c: Tensor) -> Tensor:
-        ctx.save_for_backward(x, w, c)
-        return _filled(_repulsion, 1, x, w, c)[0]
-
-    @staticmethod
-    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, ...]:
-        return _filled(_repulsion_gradients, 3, *ctx.saved_tensors, *grad)
+        return _filled(_shears_gradients, 6, *ctx.saved_tensors, *grad)
 
 
 def _filled(loop: Any, outputs: int, *inputs: Tensor) -> tuple[Tensor, ...]:
     """What a loop adds to zeros of the shapes of its first inputs."""
-    filled = tuple(torch.zeros(t.shape, dtype=t.dtype) for t in inputs[:outputs])
-    loop(*(t.detach().contiguous().numpy() for t in inputs), *(t.numpy() for t in filled))
-    return filled
+    arrays = [t.detach().contiguous().numpy() for t in inputs]
+    filled = [np.zeros(a.shape, a.dtype) for a in arrays[:outputs]]
+    loop(*arrays, *filled)
+    return tuple(map(torch.from_numpy, filled))
 
 
 # Sums may be reordered, and roots taken by Newton's method: that lets the compiler use wide
@@ -160,3 +198,55 @@ def _part(x, i, j, d):
     for a in range(2):
         for b in range(d.shape[1]):
             d[a, b] = x[a, i, b] - x[a, j, b]
+
+
+@_jit
+def _shears(y, numbers, w, c, v, e, out):
+    g, k, a, b = numbers[0], numbers[1], numbers[2], numbers[3]
+    f = np.zeros_like(y[:2])
+    _repulsion(y[:2], w, c, f)
+    r2, chi = np.empty_like(y[0, 0]), np.empty_like(y[0, 0])
+    for i in range(y.shape[1]):
+        for m in range(r2.size):
+            r2[m] = y[0, i, m] * y[0, i, m] + y[1, i, m] * y[1, i, m]
+            chi[m] = k
+        _add_phi(r2, v, e, chi)
+        for d in range(2):
+            for m in range(r2.size):
+                p = g * y[2 + d, i, m] + f[d, i, m] + chi[m] * y[d, i, m]
+                out[2 + d, i, m] = p
+                out[d, i, m] = a * y[d, i, m] + b * p
+
+
+@_jit
+def _shears_gradients(
+    y, numbers, w, c, v, e, out, grad, grad_y, grad_numbers, grad_w, grad_c, grad_v, grad_e
+):
+    g, k, a, b = numbers[0], numbers[1], numbers[2], numbers[3]
+    zero = y.dtype.type(0)
+    kick = grad[2:] + b * grad[:2]
+    _repulsion_gradients(y[:2], w, c, kick, grad_y[:2], grad_w, grad_c)
+    r2, s = np.empty_like(y[0, 0]), np.empty_like(y[0, 0])
+    chi, slope = np.empty_like(r2), np.empty_like(r2)
+    for i in range(y.shape[1]):
+        in_k = zero
+        for m in range(r2.size):
+            r2[m] = y[0, i, m] * y[0, i, m] + y[1, i, m] * y[1, i, m]
+            s[m] = kick[0, i, m] * y[0, i, m] + kick[1, i, m] * y[1, i, m]
+            in_k += s[m]
+            chi[m], slope[m] = k, zero
+        grad_numbers[1] += in_k
+        _add_slopes(r2, v, e, s, chi, slope, grad_v, grad_e)
+        for d in range(2):
+            in_g, in_a, in_b = zero, zero, zero
+            for m in range(r2.size):
+                x, p = y[d, i, m], y[2 + d, i, m]
+                in_g += kick[d, i, m] * p
+                in_a += grad[d, i, m] * x
+                in_b += grad[d, i, m] * out[2 + d, i, m]
+                grad_y[2 + d, i, m] += g * kick[d, i, m]
+                bend = (slope[m] + slope[m]) * s[m] * x
+                grad_y[d, i, m] += a * grad[d, i, m] + chi[m] * kick[d, i, m] + bend
+            grad_numbers[0] += in_g
+            grad_numbers[2] += in_a
+            grad_numbers[3] += in_b

@@ -1,14 +1,16 @@
 """Leapfrog steps with learned forces, in the space of positions and momenta."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from qdflow import bases
-from qdflow.flows._forces import radial, repulsion
+from qdflow.flows._forces import radial, repulsion, shears
 from qdflow.flows.base import Draw, Flow
 from qdflow.system import TRAPS, System
 
@@ -29,6 +31,11 @@ class Leapfrog(Flow):
     r(p), and E_q[H + log_q / beta] >= F: exp(-beta H(x)) r(p) has the integral Z as well. The
     weights exp(-beta H - log_q) are proper. The bound is that of the marginal q(x), plus the mean
     divergence of q(p | x) from r(p) over beta.
+
+    Between layers momenta may be refreshed, in part, as in Monte Carlo: p and a fresh normal eta
+    turn by an angle t, p -> p cos t + eta sin t, eta -> eta cos t - p sin t. What p was is kept
+    behind the momenta and has its share of r, so that nothing is said of p that is not paid for.
+    Horowitz, Phys. Lett. B 268, 247 (1991).
     """
 
     claim = "shears of positions and momenta"
@@ -42,6 +49,7 @@ class Leapfrog(Flow):
         base: str = "ginibre",
         layers: int = 12,
         radial: int = 6,
+        refresh: int = 0,
     ) -> None:
         """Nearly the base, scaled to the size of the dot, with forces that share a weak push.
 
@@ -51,58 +59,64 @@ class Leapfrog(Flow):
             base: of the positions, a name in `bases.BASES`.
             layers: of two shears each; one more of the momenta follows.
             radial: softened Coulomb forces in the sum that makes up a pair's force.
+            refresh: how often, at even distances in the layers, momenta are mixed with fresh ones.
 
         Raises:
-            ValueError: no layer, no radial function, or an unknown base.
+            ValueError: no layer, no radial function, more refreshments than layers, or an unknown
+                base.
         """
         super().__init__()
         if min(layers, radial) < 1:
             raise ValueError(f"layers is {layers} and radial is {radial}; both must be at least 1")
+        if not 0 <= refresh <= layers:
+            raise ValueError(f"refresh is {refresh}; choose from 0 to the {layers} layers")
         n = system.n
         positions = bases.build(base, n)
         self.symmetry = f"permutation+{TRAPS[system.trap].group}"
-        self.base, self.momenta = bases.Extended(positions), bases.Gaussian(n)
+        self.width = 4 + 2 * refresh
+        self.base = bases.Extended(positions, 1 + refresh)
+        self.momenta = bases.Gaussian(n)
         z = positions.sample(500, generator, torch.zeros((), dtype=torch.float64))
         scale, radius = bases.virial_size(system, z)
-        self.log_s, self.log_p, self.log_r = (  # of positions and momenta before, momenta after
-            nn.Parameter(torch.tensor(s, dtype=torch.float64).log()) for s in (scale, 0.2, 0.2)
-        )
+        self.log_s = nn.Parameter(torch.tensor(scale, dtype=torch.float64).log())
+        each = torch.full((1 + refresh,), 0.2, dtype=torch.float64)
+        self.log_p, self.log_r = (nn.Parameter(each.log()) for _ in range(2))  # before, after
         self.forces = Forces(system.trap, radius, layers + 1, radial)
         self.a = nn.Parameter(torch.zeros(layers, dtype=torch.float64))
         self.b = nn.Parameter(torch.full_like(self.a, 0.12 * radius).log())
         self.g = nn.Parameter(torch.zeros(layers + 1, dtype=torch.float64))
+        self.angle = nn.Parameter(torch.full_like(each[1:], 0.7)) if refresh else None
+        # the layer before each of them
+        self.before = [math.ceil(k * layers / (refresh + 1)) - 1 for k in range(1, refresh + 1)]
 
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Flow.transform`, with z and x of shape (size, n, 4): momenta after positions.
+        """See `Flow.transform`, with z and x of shape (size, n, width): momenta after positions.
 
         Cost per sample O(layers n^2 radial), no determinant.
         """
-        y = z.permute(2, 1, 0).contiguous()  # samples last, as the loops of the forces run there
-        x, p = self.log_s.exp() * y[:2], self.log_p.exp() * y[2:]
-        a, b, g = self.a.exp().unbind(), self.b.exp().unbind(), self.g.neg().exp().unbind()
-        for k, force in enumerate(self.forces()):
-            p = g[k] * p + force(x)
-            if k < len(a):
-                x = a[k] * x + b[k] * p
+        y = z.permute(2, 1, 0) * self._scales()  # samples last, as the loops run there
+        y, old = y[:4], list(y[4:].split(2))
+        for k, (force, *numbers) in enumerate(self._layers()):
+            y = force.shears(y, *numbers)
+            if k in self.before:
+                y, old = self._turned(self.before.index(k), y, old)
         ladj = self._ladj().expand(len(z))
-        return torch.cat([x, p]).permute(2, 1, 0), ladj, torch.ones_like(ladj)
+        return torch.cat([y, *old]).permute(2, 1, 0), ladj, torch.ones_like(ladj)
 
     def inverse(self, x: Tensor) -> Tensor:
-        """z with transform(z) = x, exactly.  x (size, n, 4) -> (size, n, 4)."""
-        y = x.permute(2, 1, 0).contiguous()
-        q, p = y[:2], y[2:]
-        for k, force in reversed(list(enumerate(self.forces()))):
-            if k < len(self.a):
-                q = (q - self.b[k].exp() * p) * torch.exp(-self.a[k])
-            p = (p - force(q)) * self.g[k].exp()
-        z = torch.cat([q * torch.exp(-self.log_s), p * torch.exp(-self.log_p)])
-        return z.permute(2, 1, 0)
+        """z with transform(z) = x, exactly.  x (size, n, width) -> (size, n, width)."""
+        y = x.permute(2, 1, 0)
+        y, old = y[:4], list(y[4:].split(2))
+        for k, (force, *numbers) in reversed(list(enumerate(self._layers()))):
+            if k in self.before:
+                y, old = self._turned(self.before.index(k), y, old, -1)
+            y = force.unsheared(y, *numbers)
+        return (torch.cat([y, *old]) / self._scales()).permute(2, 1, 0)
 
     def image(self, z: Tensor) -> Draw:
         """Positions with log_q = ln q(x, p) - ln r(p), and the momenta forgotten."""
         y, ladj, sign = self.transform(z)
-        x, p = y.split(2, dim=2)
-        return Draw(x, self.base.log_prob(z) - ladj - self._log_r(p), sign)
+        return Draw(y[..., :2], self.base.log_prob(z) - ladj - self._log_r(y[..., 2:]), sign)
 
     def log_prob(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """ln q(x, p) - ln r(p) at one p drawn from r for each x.  x (size, n, 2) -> (size,).
@@ -117,18 +131,43 @@ class Leapfrog(Flow):
         y = self.extended(x, generator or torch.Generator().manual_seed(0))
         return self.base.log_prob(self.inverse(y)) - self._ladj() - self._log_r(y[..., 2:])
 
+    def located(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Flow.located`."""
+        return self.log_prob(x, generator)
+
     def extended(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """See `Flow.extended`."""
-        p = self.log_r.exp() * self.momenta.sample(len(x), generator, like=x)
-        return torch.cat([x, p], 2)
+        parts = (s * self.momenta.sample(len(x), generator, like=x) for s in self.log_r.exp())
+        return torch.cat([x, *parts], 2)
+
+    def _layers(self) -> Iterator[tuple["Force", Tensor, Tensor, Tensor]]:
+        """The force, e^-g, e^a and e^b of each layer; the last one leaves positions."""
+        g, a, b = self.g.neg().exp(), pad(self.a, (0, 1)).exp(), pad(self.b.exp(), (0, 1))
+        return zip(self.forces(), g.unbind(), a.unbind(), b.unbind(), strict=True)
+
+    def _turned(
+        self, k: int, y: Tensor, old: list[Tensor], way: int = 1
+    ) -> tuple[Tensor, list[Tensor]]:
+        """After the k-th refreshment, or backwards before it."""
+        t = way * cast(Tensor, self.angle)[k]
+        x, p = y.split(2)
+        kept = t.cos() * old[k] - t.sin() * p
+        p = t.cos() * p + t.sin() * old[k]
+        return torch.cat([x, p]), [*old[:k], kept, *old[k + 1 :]]
+
+    def _scales(self) -> Tensor:
+        """Of each coordinate of z, (width, 1, 1)."""
+        return torch.cat([self.log_s[None], self.log_p]).exp().repeat_interleave(2)[:, None, None]
 
     def _ladj(self) -> Tensor:
-        return 2 * self.base.n * (self.log_s + self.log_p + self.a.sum() - self.g.sum())
+        scales = self.log_s + self.log_p.sum()
+        return 2 * self.base.n * (scales + self.a.sum() - self.g.sum())
 
     def _log_r(self, p: Tensor) -> Tensor:
-        """ln of the normal density r.  p (size, n, 2) -> (size,)."""
-        scaled = p * torch.exp(-self.log_r)
-        return self.momenta.log_prob(scaled) - 2 * self.base.n * self.log_r
+        """ln of the normal density r.  p (size, n, width - 2) -> (size,)."""
+        scaled = p * self.log_r.neg().exp().repeat_interleave(2)
+        log_r = self.momenta.log_prob(torch.stack(scaled.split(2, 2))).sum(0)
+        return log_r - 2 * self.base.n * self.log_r.sum()
 
 
 class Forces(nn.Module):
@@ -151,18 +190,47 @@ class Forces(nn.Module):
         self.steepness = self.trap.degree * radius ** (self.trap.degree - 2)
         self.tau = None if self.trap.group == "o2" else Radial(layers, terms, near, far)
 
-    def forward(self) -> list[Callable[[Tensor], Tensor]]:
-        """The force of each layer, (2, n, size) -> (2, n, size)."""
-        tau = self.tau() if self.tau else [None] * len(self.k)
-        terms = zip(self.phi(), self.chi(), self.k.unbind(), tau, strict=True)
-        return [partial(self._force, *term) for term in terms]
+    def forward(self) -> list["Force"]:
+        """The force of each layer."""
+        parts = zip(self.phi(), self.chi(), self.k.unbind(), strict=True)
+        if not self.tau:
+            return [Force(*part) for part in parts]
+        along = (partial(self._along_trap, *tau) for tau in self.tau())
+        return [Force(*part, tau) for part, tau in zip(parts, along, strict=True)]
 
-    def _force(self, phi: Terms, chi: Terms, k: Tensor, tau: Terms | None, x: Tensor) -> Tensor:
+    def _along_trap(self, w: Tensor, c: Tensor, x: Tensor) -> Tensor:
         r2 = x.square().sum(0)
-        f = repulsion(x, *phi) + (k + radial(r2, *chi)) * x
-        if not tau:
-            return f
-        return f + radial(r2, *tau) / self.steepness * torch.stack(self.trap.gradient(*x))
+        return radial(r2, w, c) / self.steepness * torch.stack(self.trap.gradient(*x))
+
+
+class Force(NamedTuple):
+    """phi, chi and k of a layer, and its force along the gradient of a trap that knows directions.
+
+    Arrays are (4, n, size), momenta after positions.
+    """
+
+    phi: Terms
+    chi: Terms
+    k: Tensor
+    along_trap: Callable[[Tensor], Tensor] | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """f.  x (2, n, size) -> (2, n, size)."""
+        f = repulsion(x, *self.phi) + (self.k + radial(x.square().sum(0), *self.chi)) * x
+        return f + self.along_trap(x) if self.along_trap else f
+
+    def shears(self, y: Tensor, g: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """p -> g p + f(x), x -> a x + b p, one after the other."""
+        if self.along_trap:
+            x, p = y.split(2)
+            y = torch.cat([x, p + self.along_trap(x) / g])
+        return shears(y, torch.stack([g, self.k, a, b]), *self.phi, *self.chi)
+
+    def unsheared(self, y: Tensor, g: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """What `shears` takes to y."""
+        x, p = y.split(2)
+        x = (x - b * p) / a
+        return torch.cat([x, (p - self(x)) / g])
 
 
 class Radial(nn.Module):
