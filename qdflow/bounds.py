@@ -3,35 +3,29 @@
 With w = -beta H - ln q, on independent samples of q and on chains of p = e^{-beta H} / Z.
 """
 
-from typing import NamedTuple
-
 import numpy as np
-from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logsumexp, softmax
 
 from qdflow.free_energy import bar_difference
-from qdflow.stats import Estimate, chain_mean, effective_share, iid_mean, pareto_k, r_hat
+from qdflow.stats import (
+    Estimate,
+    Found,
+    chain_mean,
+    effective_share,
+    iid_mean,
+    pareto_k,
+    refused,
+    smoothed,
+    unseen_squares,
+)
 
 Array = NDArray[np.float64]
 
 LEAST_OVERLAP = 0.03  # Klimovich, Shirts & Mobley, J. Comput.-Aided Mol. Des. 29, 397 (2015)
 LEAST_ESS = 100.0
 WORST_K = 0.7  # Vehtari et al., J. Mach. Learn. Res. 25, 72 (2024): beyond it no error bar holds
-WORST_R_HAT = 1.05
 CHAINS = 8  # of the independence sampler
-
-
-class Found(NamedTuple):
-    """An estimate, or why there is none.
-
-    Attributes:
-        estimate: its mean and error are NaN if it is refused.
-        refusal: a sentence; empty if there is an estimate.
-    """
-
-    estimate: Estimate
-    refusal: str = ""
 
 
 def free_energies(w_q: ArrayLike, w_p: ArrayLike, beta: float) -> dict[str, Found]:
@@ -63,22 +57,24 @@ def lfep(w_q: Array, w_p: Array, beta: float) -> Found:
     F = -(logsumexp(w_q) - np.log(w_q.size)) / beta
     found = Estimate(float(F), np.sqrt(1 / ess - 1 / w_q.size) / beta, ess)
     if (seen := effective_share_of_p(w_p)) < share.mean / 5:
-        return _refused(
+        return refused(
             ess,
             f"the effective share is {share.mean:.2g} on the flow's samples and {seen:.2g} on the"
             " reference's: the flow has lost a part of them",
         )
     if fault := _light(w_q, ess):
-        return _refused(ess, fault)
+        return refused(ess, fault)
     return Found(found)
 
 
 def effective_share_of_p(w_p: ArrayLike) -> float:
     """What `qdflow.stats.effective_share` estimates, from samples of p: 1 / (E_p[w] E_p[1/w]).
 
-    It sees the modes that q has lost. Any shape.
+    It sees the modes that q has lost; where w is infinite, q is 0 and the share is, too. Any shape.
     """
     w = np.asarray(w_p, float).ravel()
+    if np.isposinf(w).any():
+        return 0.0
     return float(np.exp(2 * np.log(w.size) - logsumexp(w) - logsumexp(-w)))
 
 
@@ -105,11 +101,30 @@ def bar(forward: ArrayLike, backward: ArrayLike, beta: float) -> Found:
     ups, downs = iid_mean(up), chain_mean(down)
     ess = min(ups.ess, downs.ess) * overlap
     if overlap < LEAST_OVERLAP:
-        return _refused(ess, f"the overlap is {overlap:.2g}, below {LEAST_OVERLAP}")
+        return refused(ess, f"the overlap is {overlap:.2g}, below {LEAST_OVERLAP}")
     if ess < LEAST_ESS:
-        return _refused(ess, f"the overlap leaves {ess:.3g} effective samples")
+        return refused(ess, f"the overlap leaves {ess:.3g} effective samples")
     error = np.hypot(n_f * ups.stderr, n_b * downs.stderr) / slope
     return Found(Estimate(float(difference / beta), float(error / beta), ess))
+
+
+def annealed(forward: ArrayLike, backward: ArrayLike, beta: float) -> dict[str, Found]:
+    """F by method from `qdflow.annealing.Works`: `annealed` and the bounds on either side of it.
+
+    annealed is Bennett's acceptance ratio of both directions; annealed_upper and annealed_lower
+    are the mean works, whose expectations bound F however few the steps.
+
+    Args:
+        forward: (samples,) ln of the weights of independent chains from q to p.
+        backward: (chains, draws) of those from p to q, by the chain that their start is of.
+        beta: inverse temperature.
+    """
+    forward, backward = np.asarray(forward, float), np.asarray(backward, float)
+    return {
+        "annealed_upper": Found(iid_mean(-forward / beta)),
+        "annealed_lower": Found(chain_mean(-backward / beta)),
+        "annealed": bar(-forward, backward, beta),
+    }
 
 
 def energies(energy: ArrayLike, w_q: ArrayLike, generator: np.random.Generator) -> dict[str, Found]:
@@ -128,23 +143,21 @@ def snis(energy: Array, w_q: Array) -> Found:
     """The weighted mean, its largest weights smoothed as by a Pareto distribution.
 
     Source: Vehtari et al., J. Mach. Learn. Res. 25, 72 (2024); error: Owen, Monte Carlo theory,
-    methods and examples (2013), eq. 9.9.
+    methods and examples (2013), eq. 9.9, and `qdflow.stats.unseen_squares`.
     """
-    log_weight = w_q
-    if pareto_k(w_q) is not None:
-        log_weight = np.asarray(next(iter(array_stats.psislw(-w_q))), dtype=float)
-    weight = softmax(log_weight)
-    ess = float(1 / np.square(weight).sum())
+    mean, variance, unseen, ess = _reweighted(energy, w_q)
     if fault := _light(w_q, ess):
-        return _refused(ess, fault)
-    mean = float(weight @ energy)
-    return Found(Estimate(mean, float(np.sqrt(np.square(weight * (energy - mean)).sum())), ess))
+        return refused(ess, fault)
+    return Found(Estimate(mean, float(np.sqrt(variance + unseen)), ess))
 
 
 def independence(energy: Array, w_q: Array, generator: np.random.Generator) -> Found:
     """The mean over Metropolis chains whose proposals are the samples of q, each used once.
 
     Source: Hastings, Biometrika 57, 97 (1970), section 2.5. A tenth of each chain is left out.
+    The error is that of the chains, or of `snis` if that is larger: the chains cannot know more
+    than their proposals. Those that disagree have a larger error and are not refused: it is the
+    chains that have found a large weight and stay there, and without them the mean is biased.
     """
     draws = w_q.size // CHAINS
     w, H = (values[: CHAINS * draws].reshape(CHAINS, draws) for values in (w_q, energy))
@@ -157,11 +170,22 @@ def independence(energy: Array, w_q: Array, generator: np.random.Generator) -> F
     kept = np.take_along_axis(H, chosen, axis=1)[:, draws // 10 :]
     accepted = float((np.diff(chosen, axis=1) > 0).mean())
     if np.ptp(kept, axis=1).min() == 0:
-        return _refused(0.0, f"a chain is frozen; all accepted {accepted:.1%} of the proposals")
-    mean, hat = chain_mean(kept), r_hat(kept)
-    if mean.ess < LEAST_ESS or hat > WORST_R_HAT:
-        return _refused(mean.ess, f"ESS {mean.ess:.3g}, R-hat {hat:.3f}, {accepted:.1%} accepted")
-    return Found(mean)
+        return refused(0.0, f"a chain is frozen; all accepted {accepted:.1%} of the proposals")
+    _, variance, unseen, ess = _reweighted(energy, w_q)
+    if fault := _light(w_q, ess):
+        return refused(ess, fault)
+    mean = chain_mean(kept)
+    error = np.sqrt(max(mean.stderr**2, variance) + unseen)
+    return Found(Estimate(mean.mean, float(error), mean.ess))
+
+
+def _reweighted(energy: Array, w_q: Array) -> tuple[float, float, float, float]:
+    """The weighted mean, its sample variance, what that lacks, and the ESS of the weights."""
+    weight = softmax(smoothed(w_q))
+    mean = float(weight @ energy)
+    squares = np.square(weight * (energy - mean))
+    unseen = float(squares.max() * unseen_squares(w_q))
+    return mean, float(squares.sum()), unseen, float(1 / np.square(weight).sum())
 
 
 def _light(w_q: Array, ess: float) -> str:
@@ -172,7 +196,3 @@ def _light(w_q: Array, ess: float) -> str:
     if k is not None and k.mean > WORST_K:
         return f"the weights have a Pareto k of {k.mean:.2f}, above {WORST_K}"
     return ""
-
-
-def _refused(ess: float, why: str) -> Found:
-    return Found(Estimate(np.nan, np.nan, float(ess)), f"refused: {why}")

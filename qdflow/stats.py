@@ -3,10 +3,9 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats as scipy_stats
-from arviz_stats.base.array import array_stats
 from numpy.typing import ArrayLike, NDArray
 
+LARGEST_STANDS_FOR = 5.0  # weights like it, at most
 CONVERGED = "converged"  # the verdict of a sampling that reached its errors
 
 
@@ -45,6 +44,23 @@ class Estimate(NamedTuple):
         return f"{self.mean:.{digits}f}({round(self.stderr * 10**digits)})"
 
 
+class Found(NamedTuple):
+    """An estimate, or why there is none.
+
+    Attributes:
+        estimate: its mean and error are NaN if it is refused.
+        refusal: a sentence; empty if there is an estimate.
+    """
+
+    estimate: Estimate
+    refusal: str = ""
+
+
+def refused(ess: float, why: str) -> Found:
+    """No estimate, and why."""
+    return Found(Estimate(np.nan, np.nan, float(ess)), f"refused: {why}")
+
+
 def iid_mean(x: ArrayLike) -> Estimate:
     """Mean of independent samples.  x (samples,).
 
@@ -78,8 +94,9 @@ def proportion(share: float, samples: int) -> Estimate:
 def effective_share(log_weight: ArrayLike) -> Estimate:
     """(sum w)^2 / (samples sum w^2) of independent weights, between 1 / samples and 1.
 
-    Its error is that of the jackknife (Efron & Stein, Ann. Stat. 9, 586 (1981)): a share that
-    hangs on one weight changes much when that one is left out, and gets a large error.
+    Its error is that of the jackknife (Efron & Stein, Ann. Stat. 9, 586 (1981)), with
+    `unseen_squares` added: a share that hangs on one weight changes much when that one is left
+    out, and larger ones may be yet to come, which leave of it nothing at worst.
 
     Args:
         log_weight: (samples,) ln w, up to a constant.
@@ -97,7 +114,25 @@ def effective_share(log_weight: ArrayLike) -> Estimate:
     without[top] = rest.sum() ** 2 / np.square(rest).sum()  # by subtraction, rounding is left
     share = w.sum() ** 2 / np.square(w).sum() / w.size
     variance = without.var() / (w.size - 1)  # of shares of (samples - 1) weights
-    return Estimate(share, float(np.sqrt(variance)), w.size)
+    unseen = unseen_squares(values) / np.square(w).sum() ** 2  # the largest w is 1
+    return Estimate(share, float(np.sqrt(variance + share**2 * min(unseen, 1))), w.size)
+
+
+def unseen_squares(log_weight: ArrayLike) -> float:
+    """What the sample variance of a weighted sum lacks, over the square of its largest term.
+
+    The squares of the weights have a tail of shape 2k, whose mean beyond any point is 1 / (1 - 2k)
+    times that point. The largest weight stands for all that are larger still, and counts but
+    once: without the rest, intervals that hang on few weights are too short, as
+    docs/validation.md has it. Where k is so large that it hardly can be told from 1/2, the factor
+    is `LARGEST_STANDS_FOR`.
+
+    Args:
+        log_weight: (samples,) ln w, up to a constant.
+    """
+    k = pareto_k(log_weight)
+    left = 1 - 2 * max(k.mean, 0) if k else 1.0
+    return 1 / max(left, 1 / LARGEST_STANDS_FOR) ** 2 - 1
 
 
 def pareto_k(log_weight: ArrayLike) -> Estimate | None:
@@ -117,8 +152,19 @@ def pareto_k(log_weight: ArrayLike) -> Estimate | None:
     tail = int(min(values.size / 5, 3 * np.sqrt(values.size)))
     if tail < 5 or not 1e-9 < np.ptp(values[-tail - 1 :]) < 700:
         return None
-    k = np.asarray(array_stats.psislw(-values)[1]).item()
+    k = np.asarray(_arviz().psislw(-values)[1]).item()
     return Estimate(k, (1 + max(k, 0)) / np.sqrt(tail), tail)
+
+
+def smoothed(log_weight: ArrayLike) -> NDArray[np.float64]:
+    """ln of independent weights, the largest smoothed as by a Pareto distribution if they have one.
+
+    Source: Vehtari et al., J. Mach. Learn. Res. 25, 72 (2024). Shape (samples,), up to a constant.
+    """
+    values = np.asarray(log_weight, dtype=np.float64)
+    if pareto_k(values) is None:
+        return values
+    return np.asarray(next(iter(_arviz().psislw(-values))), dtype=np.float64)
 
 
 def chain_mean(chains: ArrayLike) -> Estimate:
@@ -137,7 +183,7 @@ def chain_mean(chains: ArrayLike) -> Estimate:
     spread = values.std(ddof=1)
     if spread <= 1e-14 * np.abs(values).max():  # a constant, up to rounding, is known exactly
         return Estimate(values.mean(), 0.0, values.size)
-    ess = np.asarray(array_stats.ess(values, chain_axis=0, draw_axis=1, method="mean")).item()
+    ess = np.asarray(_arviz().ess(values, chain_axis=0, draw_axis=1, method="mean")).item()
     return Estimate(values.mean(), spread / np.sqrt(ess), ess)
 
 
@@ -149,7 +195,7 @@ def r_hat(chains: ArrayLike) -> float:
     values = _finite(chains, ndim=2)
     if values.std() <= 1e-14 * np.abs(values).max():
         return 1.0
-    return np.asarray(array_stats.rhat(values, chain_axis=0, draw_axis=1, method="rank")).item()
+    return np.asarray(_arviz().rhat(values, chain_axis=0, draw_axis=1, method="rank")).item()
 
 
 def power_law(x: ArrayLike, y: ArrayLike) -> Estimate:
@@ -164,8 +210,17 @@ def power_law(x: ArrayLike, y: ArrayLike) -> Estimate:
     logs = _finite(np.log(x), ndim=1), _finite(np.log(y), ndim=1)
     if logs[0].size < 3:
         raise ValueError(f"an exponent with an error needs 3 points, got {logs[0].size}")
-    line: Any = scipy_stats.linregress(*logs)
+    from scipy.stats import linregress  # slow to import, as arviz is
+
+    line: Any = linregress(*logs)
     return Estimate(float(line.slope), float(line.stderr), logs[0].size)
+
+
+def _arviz() -> Any:
+    # it takes a second to import, which jobs that need it not would pay as well
+    from arviz_stats.base.array import array_stats
+
+    return array_stats
 
 
 def _finite(x: ArrayLike, ndim: int) -> NDArray[np.float64]:

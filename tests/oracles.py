@@ -1,6 +1,7 @@
 """Exact answers that share no code with qdflow."""
 
 import numpy as np
+import torch
 from scipy.integrate import quad
 
 
@@ -55,11 +56,11 @@ def energy_by_double_loop(x, trap):
     return total
 
 
-def autoregressive_chains(rng, chains, draws, rho, mean=0.0):
-    """Stationary AR(1) chains: variance 1 and autocorrelation rho^t."""
-    noise = rng.normal(size=(chains, draws)) * np.sqrt(1 - rho**2)
-    x = np.empty((chains, draws))
-    x[:, 0] = rng.normal(size=chains)
-    for t in range(1, draws):
-        x[:, t] = rho * x[:, t - 1] + noise[:, t]
-    return mean + x
+def boltzmann_of_two(beta, size, generator):
+    """Independent samples (size, 2, 2): the trap's Gaussian, thinned by the repulsion."""
+    x = torch.randn(200 * size, 2, 2, generator=generator, dtype=torch.float64)
+    x *= (2 * beta) ** -0.5
+    luck = torch.rand(len(x), generator=generator, dtype=torch.float64)
+    kept = x[luck < torch.exp(-beta / (x[:, 0] - x[:, 1]).norm(dim=1))]
+    assert len(kept) >= size
+    return kept[:size]
