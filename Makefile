@@ -6,7 +6,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 RESULTS = $(or $(shell sed -n 's/^results: *//p' $(1)),results)
 NAMED = echo "Figures (PDF and PNG):" && ls $(RESULTS)/figures/*.pdf $(RESULTS)/figures/*.png
 
-.PHONY: help figures best scale smoke test lint docs clean
+.PHONY: help figures best scale smoke test lint docs validation clean
 
 help:
 	@echo "make figures   set up, compute everything of config/config.yaml, draw the figures"
@@ -16,6 +16,7 @@ help:
 	@echo "make best      the flows of config/best.yaml, beyond the talk"
 	@echo "make scale     up to 200 electrons: config/scale.yaml"
 	@echo "make docs      put the numbers and figures of these into README.md and docs/"
+	@echo "make validation   measure the coverage of all error bars again: docs/validation.md"
 	@echo "make clean     remove .venv (results stay)"
 
 figures: .venv/ready
@@ -35,9 +36,13 @@ scale: .venv/ready
 	@$(call NAMED,config/scale.yaml)
 
 docs: figures best scale
-	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/config.yaml) README.md docs/slides.md
+	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/config.yaml) README.md docs/slides.md \
+	docs/validation.md
 	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/best.yaml) \
 	$(call RESULTS,config/scale.yaml) docs/beyond.md
+
+validation: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python workflow/scripts/validation.py docs/validation.md
 
 # The pipeline's tests take longest: they start first, on a worker of their own.
 LONGEST := tests/test_workflow.py

@@ -39,6 +39,11 @@ ESTIMATES = [
 ESTIMATES += [
     f"{FLOW}/estimates.parquet".format(cell=c.name, beta=c.beta, seed=c.seed) for c in MATRIX.cells
 ]
+ESTIMATES += [
+    f"{FLOW}/{look}.parquet".format(cell=c.name, beta=c.beta, seed=c.seed)
+    for c in MATRIX.cells
+    for look in settings.looks(c, MATRIX, config)
+]
 
 
 def one_of(names):
@@ -154,6 +159,25 @@ def estimate_job(wc):
     )
 
 
+def look_job(look):
+    """What decides a look at a trained flow: `audit`, `bounds` or `anneal`."""
+
+    def job(wc):
+        spec = config["cells"][wc.cell]
+        return {
+            "columns": cell_columns(wc.cell, wc.beta, wc.seed),
+            look: spec[look] if look == "anneal" else config[look],
+            "seed": settings.seed_of(look, wc.cell, wc.beta, wc.seed),
+            "code": code(look, flow_file(wc.cell)),
+        }
+
+    return job
+
+
+def of_reference(table):
+    return lambda wc: f"{reference_folder(wc.cell, wc.beta)}/{table}.parquet"
+
+
 def compared_cells():
     sides = [side for pair in MATRIX.comparisons.values() for side in pair]
     return list(dict.fromkeys(cell for side in sides for cell in side))
@@ -188,7 +212,11 @@ def figure_inputs(name):
     if kind_of(name) == "thermodynamics":
         folders = thermodynamics_inputs(cells)
         return {key: [f"{f}/estimates.parquet" for f in folders[key]] for key in folders}
-    flow_tables = ("samples", "estimates") + ("history",) * (kind_of(name) == "final_result")
+    if kind_of(name) == "bounds":
+        return dict(summary=f"{RESULTS}/summary.parquet")
+    flow_tables = ("samples", "estimates", "audit") + ("history",) * (
+        kind_of(name) == "final_result"
+    )
     tables = {f"flow_{t}": [f"{flow_path(c)}/{t}.parquet" for c in cells] for t in flow_tables}
     reference = reference_path(cells[0])
     return tables | {f"mc_{t}": f"{reference}/{t}.parquet" for t in ("samples", "estimates")}
@@ -208,12 +236,18 @@ def kind_of(figure):
 def figure_job(wc):
     spec = config["figures"][wc.figure]
     labels = [flow.get("label", flow["cell"]) for flow in spec.get("flows", [])]
-    return dict(
+    job = dict(
         kind=spec["kind"],
         title=spec.get("title", wc.figure),
         labels=labels,
         code=code(f"figure_{spec['kind']}"),
     )
+    if spec["kind"] == "bounds":
+        cells = [
+            dict(cell=c.name, beta=float(c.beta), seed=c.seed) for c in MATRIX.figures[wc.figure]
+        ]
+        job |= dict(cells=cells, marks=spec.get("marks", []))
+    return job
 
 
 # beta10.0 would be a second beta10
@@ -293,6 +327,58 @@ rule estimate:
         job=estimate_job,
     script:
         "workflow/scripts/estimate.py"
+
+
+rule audit:
+    input:
+        model=lambda wc: f"{trained_path(wc.cell, wc.beta, wc.seed)}/model.pt",
+    output:
+        f"{FLOW}/audit.parquet",
+    log:
+        f"{RESULTS}/logs/audit/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    conda:
+        "envs/qdflow.yaml"
+    threads: 1
+    params:
+        job=look_job("audit"),
+    script:
+        "workflow/scripts/audit.py"
+
+
+rule bounds:
+    input:
+        model=lambda wc: f"{trained_path(wc.cell, wc.beta, wc.seed)}/model.pt",
+        samples=f"{FLOW}/samples.parquet",
+        reference=of_reference("samples"),
+        exact=of_reference("estimates"),
+    output:
+        f"{FLOW}/bounds.parquet",
+    log:
+        f"{RESULTS}/logs/bounds/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    conda:
+        "envs/qdflow.yaml"
+    threads: 1
+    params:
+        job=look_job("bounds"),
+    script:
+        "workflow/scripts/bounds.py"
+
+
+rule anneal:
+    input:
+        model=lambda wc: f"{trained_path(wc.cell, wc.beta, wc.seed)}/model.pt",
+        reference=of_reference("samples"),
+    output:
+        f"{FLOW}/anneal.parquet",
+    log:
+        f"{RESULTS}/logs/anneal/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    conda:
+        "envs/qdflow.yaml"
+    threads: 1
+    params:
+        job=look_job("anneal"),
+    script:
+        "workflow/scripts/anneal.py"
 
 
 rule summarize:

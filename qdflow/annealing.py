@@ -19,8 +19,9 @@ from qdflow.system import System
 
 ACCEPTANCE = 0.8  # of the moves, where Hamiltonian Monte Carlo does best
 LEAPS = 4  # leapfrog steps of a move
-_FIRST = 0.02  # step of the first pilot move
-_PILOT, _ROUNDS = 128, 3  # chains of the pilot run, and its moves at each density
+_FIRST, _FIRST_ROUNDS = 0.05, 15  # step of the first pilot move, and how many find the size
+_KNOTS = 12  # parts of the path that the pilot looks at
+_CHAINS, _ROUNDS = 48, 3  # of the pilot, and its moves at each lambda
 
 
 class Path(Protocol):
@@ -39,12 +40,15 @@ class Path(Protocol):
         ...
 
 
-class Positions:
-    """u = x, for a flow that gives ln q anywhere at once."""
+class _Between:
+    """The flow and the system at one beta; the generator is that of the samples."""
 
     def __init__(self, flow: Flow, system: System, beta: float, generator: torch.Generator) -> None:
-        """Between the flow and the system at one beta; the generator is that of the samples."""
         self.flow, self.system, self.beta, self.generator = flow, system, beta, generator
+
+
+class Positions(_Between):
+    """u = x, for a flow that gives ln q anywhere at once."""
 
     def from_flow(self, size: int) -> Tensor:
         """See `Path`."""
@@ -60,12 +64,8 @@ class Positions:
         return log_q, self.system.log_weight(u, log_q, self.beta)
 
 
-class Latent:
+class Latent(_Between):
     """u = z: the image of p under the inverse map against the base, all of one size."""
-
-    def __init__(self, flow: Flow, system: System, beta: float, generator: torch.Generator) -> None:
-        """Between the flow and the system at one beta; the generator is that of the samples."""
-        self.flow, self.system, self.beta, self.generator = flow, system, beta, generator
 
     def from_flow(self, size: int) -> Tensor:
         """See `Path`."""
@@ -93,6 +93,30 @@ class Schedule(NamedTuple):
 
     couplings: Tensor
     sizes: Tensor
+
+
+class Pilot(NamedTuple):
+    """What a first run from q found at some lambda; held fixed in all runs to come.
+
+    Attributes:
+        couplings: (knots + 1,) lambda, evenly from 0 to 1.
+        spread: (knots,) sd of w from each of them on.
+        sizes: (knots - 1,) of the leaps that reach `ACCEPTANCE`, at each of those between.
+    """
+
+    couplings: Tensor
+    spread: Tensor
+    sizes: Tensor
+
+    def schedule(self, steps: int) -> Schedule:
+        """So many steps, with the lambda at equal distances, sd_lambda(w) dlambda."""
+        even = self.couplings
+        length = torch.cat([even[:1], (self.spread * even.diff()).cumsum(0)])
+        at = torch.linspace(0, 1, steps + 1).double() * length[-1]
+        couplings = _interpolated(at, length, even)
+        couplings[-1] = 1.0
+        between = couplings[1:-1].clamp(even[1], even[-2])
+        return Schedule(couplings, _interpolated(between, even[1:-1], self.sizes))
 
 
 class Works(NamedTuple):
@@ -123,18 +147,23 @@ def path(flow: Flow, system: System, beta: float, generator: torch.Generator) ->
     return (Latent if flow.exact_inverse else Positions)(flow, system, beta, generator)
 
 
-def planned(path: Path, steps: int, generator: torch.Generator) -> Schedule:
-    """A schedule with the lambda at equal distances, sd_lambda(w) dlambda, and its moves tuned.
+@torch.no_grad()
+def pilot(path: Path, generator: torch.Generator) -> Pilot:
+    """Find the spread of w along the path and the sizes of its moves, by a few chains from q.
 
-    By two pilot runs from q; what is found there is held fixed in all runs to come, so that the
-    moves of the two directions are each other's reversal.
+    The moves of the two directions are each other's reversal, as neither is tuned any further.
     """
-    even = torch.linspace(0, 1, min(steps, 16) + 1, dtype=torch.float64)
-    spread = _pilot(path, even, generator)[1]
-    length = torch.cat([even[:1], (spread * even.diff()).cumsum(0)])
-    couplings = _interpolated(torch.linspace(0, 1, steps + 1).double() * length[-1], length, even)
-    couplings[-1] = 1.0
-    return Schedule(couplings, _pilot(path, couplings, generator)[0])
+    couplings = torch.linspace(0, 1, _KNOTS + 1, dtype=torch.float64)
+    here = _at(path, path.from_flow(_CHAINS))
+    size, sizes, spread = _FIRST, [], [_spread(here.w)]
+    for k, coupling in enumerate(couplings[1:-1].tolist()):
+        for _ in range(_ROUNDS if k else _FIRST_ROUNDS):
+            here, accepted = _moved(path, here, coupling, size, generator)
+            size *= math.exp(0.5 * (accepted - ACCEPTANCE))
+        sizes.append(size)
+        spread.append(_spread(here.w))
+    tensors = (torch.tensor(values, dtype=torch.float64) for values in (spread, sizes))
+    return Pilot(couplings, *tensors)
 
 
 @torch.no_grad()
@@ -150,7 +179,7 @@ def anneal(
 
     Args:
         path: between the two.
-        schedule: see `planned`.
+        schedule: see `Pilot`.
         u_q, u_p: (size, ...) of q and of p.
         generator: of the moves.
         report: called with the densities done, their number, and a line of news.
@@ -243,20 +272,6 @@ def _where(accepted: Tensor, there: _Here, here: _Here) -> _Here:
             for new, old in zip(there, here, strict=True)
         )
     )
-
-
-@torch.no_grad()
-def _pilot(path: Path, couplings: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Sizes (steps - 1,) that reach the wanted acceptance, and the spread of w (steps,)."""
-    here = _at(path, path.from_flow(_PILOT))
-    size, sizes, spread = _FIRST, [], [_spread(here.w)]
-    for k, coupling in enumerate(couplings[1:-1].tolist()):
-        for _ in range(_ROUNDS * (1 if k else 10)):
-            here, accepted = _moved(path, here, coupling, size, generator)
-            size *= math.exp(0.5 * (accepted - ACCEPTANCE))
-        sizes.append(size)
-        spread.append(_spread(here.w))
-    return torch.tensor(sizes, dtype=torch.float64), torch.tensor(spread, dtype=torch.float64)
 
 
 def _spread(w: Tensor) -> float:

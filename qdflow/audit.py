@@ -4,16 +4,30 @@ A map that is not injective puts several z at one x. ln q of one branch is too l
 E_q[H + ln q / beta] no bound. Where nothing forbids it by construction, one has to look.
 """
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from qdflow.flows._dense import DenseFlow
-from qdflow.flows.base import Flow, minority_fraction
+from qdflow.flows.base import Flow, drawn, minority_fraction
 from qdflow.inverse import newton
 from qdflow.stats import Estimate, iid_mean, proportion
+from qdflow.symmetry import Averaged
 
+DECISIVE = (
+    "signs_samples",
+    "jacobian",
+    "round_trip",
+    "consistency",
+    "lost_in_folds",
+    "normalisation",
+)
+NEGLIGIBLE = 1e-3  # of what folds may add to ln q, in its mean
+EXACT = 1e-6  # what two ways to the same number may differ by
+JACOBIANS = 20  # by automatic differentiation
+NODES = {1: 201, 2: 21}  # of a grid along each coordinate, by n
 INFLATED = 2.0  # radius, in those of the base, at which signs are looked at as well
 APART = 1e-3  # two preimages are two if some coordinate differs by more
 _TOLERANCE = 1e-8
@@ -25,12 +39,68 @@ class Check(NamedTuple):
     Attributes:
         estimate: of `quantity`.
         quantity: what was counted or measured.
-        fault: a sentence if the map is proven to be no density; else empty.
+        fault: a sentence if it is not as in a density that is the image of a bijection.
     """
 
     estimate: Estimate
     quantity: str
     fault: str = ""
+
+
+class Budget(NamedTuple):
+    """How hard to look.
+
+    Attributes:
+        samples: whose signs are counted, and on whose segments and inflations.
+        preimages: x of which second preimages are searched.
+        starts: of the search at each of them.
+    """
+
+    samples: int
+    preimages: int
+    starts: int
+
+
+def audit(
+    flow: Flow,
+    beta: float,
+    budget: Budget,
+    generator: torch.Generator,
+    report: Callable[[int, int, str], None] = lambda _done, _total, _news: None,
+) -> dict[str, Check]:
+    """All that can be looked at in this flow; of an averaged one, in what is averaged as well."""
+    map_ = flow.flow if isinstance(flow, Averaged) else flow
+    checks: dict[str, Check] = {}
+    if map_.reparametrised:
+        checks["jacobian"] = jacobian(map_, JACOBIANS, generator)
+    if map_.exact_inverse:
+        checks["round_trip"] = round_trip(map_, budget.preimages, generator)
+    if flow.exact_log_prob:
+        checks["consistency"] = consistency(flow, budget.preimages, generator)
+    if not map_.claim:
+        checks |= signs(map_, budget.samples, generator)
+    if not map_.claim and isinstance(map_, DenseFlow):
+        checks |= preimages(map_, beta, budget.preimages, budget.starts, generator, report)
+    if flow.exact_log_prob and (n := flow.draw(1, generator).x.shape[1]) in NODES:
+        checks["normalisation"] = normalised(flow, n, generator)
+    return checks
+
+
+def verdict(flow: Flow, checks: Mapping[str, Check]) -> str:
+    """`failed`, `by construction` or `passed the search`, and why.
+
+    Folds where q has next to no weight are told, but do not fail: F is what it is without them,
+    within `NEGLIGIBLE` of kT.
+    """
+    for name in DECISIVE:
+        if name in checks and checks[name].fault:
+            return f"failed: {checks[name].fault}"
+    if flow.claim:
+        return f"by construction: {flow.claim}"
+    told = [check.fault for check in checks.values() if check.fault]
+    if told:
+        return "passed the search: folds without weight, as " + " and ".join(told)
+    return "passed the search: no fold and no second preimage"
 
 
 @torch.no_grad()
@@ -47,7 +117,8 @@ def signs(flow: Flow, size: int, generator: torch.Generator) -> dict[str, Check]
     for name, there in places.items():
         share = minority_fraction(flow.transform(there)[2])
         fault = f"det J changes sign on {share:.2g} of the {name}" if share else ""
-        found[f"signs_{name}"] = Check(proportion(share, size), "minority_sign", fault)
+        quantity = "minority_sign" if name == "samples" else f"minority_sign_{name}"
+        found[f"signs_{name}"] = Check(proportion(share, size), quantity, fault)
     return found
 
 
@@ -57,8 +128,17 @@ def round_trip(flow: Flow, size: int, generator: torch.Generator) -> Check:
     z = flow.base.sample(size, generator, like=next(flow.parameters()))
     miss = (flow.inverse(flow.transform(z)[0]) - z).abs().flatten(1).amax(1)
     worst = miss.max().item()
-    fault = f"the inverse misses z by {worst:.2g}" if not worst < 1e-6 else ""
+    fault = f"the inverse misses z by {worst:.2g}" if not worst < EXACT else ""
     return Check(Estimate(worst, 0.0, size), "round_trip", fault)
+
+
+@torch.no_grad()
+def consistency(flow: Flow, size: int, generator: torch.Generator) -> Check:
+    """The largest |log_q - log_prob(x)| over samples, of flows with an exact log_prob."""
+    draw = flow.draw(size, generator)
+    worst = (flow.log_prob(draw.x) - draw.log_q).abs().max().item()
+    fault = f"log_prob differs from a sample's log_q by {worst:.2g}" if not worst < EXACT else ""
+    return Check(Estimate(worst, 0.0, size), "log_q_defect", fault)
 
 
 def jacobian(flow: Flow, size: int, generator: torch.Generator) -> Check:
@@ -72,13 +152,18 @@ def jacobian(flow: Flow, size: int, generator: torch.Generator) -> Check:
     rows = [torch.autograd.grad(c.sum(), z, retain_graph=True)[0] for c in x.flatten(1).unbind(1)]
     exact = torch.linalg.slogdet(torch.stack(rows, 1).flatten(2))[1]
     worst = (ladj - exact).abs().max().item()
-    fault = f"ladj differs from ln |det dx/dz| by {worst:.2g}" if not worst < 1e-6 else ""
+    fault = f"ladj differs from ln |det dx/dz| by {worst:.2g}" if not worst < EXACT else ""
     return Check(Estimate(worst, 0.0, size), "ladj_defect", fault)
 
 
 @torch.no_grad()
 def preimages(
-    flow: DenseFlow, beta: float, size: int, starts: int, generator: torch.Generator
+    flow: DenseFlow,
+    beta: float,
+    size: int,
+    starts: int,
+    generator: torch.Generator,
+    report: Callable[[int, int, str], None] = lambda _done, _total, _news: None,
 ) -> dict[str, Check]:
     """A search for other z with the same x, by damped Newton steps from many starts.
 
@@ -91,6 +176,7 @@ def preimages(
         size: x to look at.
         starts: of the search at each of them.
         generator: of all of them.
+        report: called with the starts done, their number, and a line of news.
 
     Returns:
         `second_preimages`, the share of x that have some, and `lost_in_folds`, the mean of
@@ -107,14 +193,25 @@ def preimages(
         value = flow.base.log_prob(other) - flow.transform(other)[1]
         log_q.append(torch.where(new, value, -torch.inf))
         known.append(torch.where(new.view(-1, 1, 1), other, z))
+        report(start + 1, starts, "")
     found = torch.stack(log_q)
     share = (found[1:] > -torch.inf).any(0).double().mean().item()
     fault = f"{share:.2g} of {size} samples have a second preimage" if share else ""
-    lost = (found.logsumexp(0) - found[0]) / beta
+    lost = iid_mean((found.logsumexp(0) - found[0]).cpu() / beta)
+    heavy = lost.mean * beta > NEGLIGIBLE
+    restated = f"folds raise F by {lost}, so ln q is no density" if heavy else ""
     return {
         "second_preimages": Check(proportion(share, size), "second_preimages", fault),
-        "lost_in_folds": Check(iid_mean(lost.cpu()), "lost_in_folds"),
+        "lost_in_folds": Check(lost, "lost_in_folds", restated),
     }
+
+
+def normalised(flow: Flow, n: int, generator: torch.Generator) -> Check:
+    """Whether q is normalised, for one electron or two: on a grid as wide as its samples."""
+    x = drawn(flow, 1000, generator)
+    found = normalisation(flow, 1.3 * x.abs().max().item(), NODES[n])
+    off = abs(found.mean - 1) > 4 * found.stderr + 0.02
+    return Check(found, "normalisation", f"the integral of q is {found}, not 1" if off else "")
 
 
 @torch.no_grad()
@@ -132,7 +229,7 @@ def normalisation(flow: Flow, edge: float, nodes: int, chunk: int = 100_000) -> 
     Raises:
         ValueError: three electrons or more, whose grid would be too large.
     """
-    n = flow.base.n
+    n = flow.draw(1, torch.Generator()).x.shape[1]
     if n > 2:
         raise ValueError(f"a grid for {n} electrons is too large; normalisation takes 1 or 2")
     axis = torch.linspace(-edge, edge, nodes, dtype=torch.float64)

@@ -10,6 +10,7 @@ from torch.func import functional_call
 
 from qdflow import flows
 from qdflow.flows.base import Draw, Flow
+from qdflow.symmetry import Averaged
 from qdflow.system import System
 
 
@@ -118,6 +119,10 @@ class Member(Flow):
         """ln q(x), differentiable.  x (size, n, 2) -> (size,)."""
         return self._call("log_prob", x)
 
+    def located(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """See `Flow.located`."""
+        return self._call("located", x, generator)
+
     def forward(self, method: str, *arguments: Any) -> Any:
         """What a method of the architecture gives, with whatever parameters it has now."""
         return getattr(self.family.flow, method)(*arguments)
@@ -128,13 +133,14 @@ class Member(Flow):
         return functional_call(self, replaced, (method, *arguments))
 
 
-def rebuild(model: Mapping[str, Any], beta: float) -> Flow:
+def rebuild(model: Mapping[str, Any], beta: float, symmetry: str = "none") -> Flow:
     """A trained flow in float64; of a family the one at this beta.
 
     Args:
         model: the options of the `architecture` and of the `system`, the `parameters`, and of a
             family its options, too.
         beta: that is wanted; a flow of its own has but one.
+        symmetry: group that its density is averaged over, or `none`.
 
     Raises:
         ValueError: beta is outside of the family's range.
@@ -143,4 +149,5 @@ def rebuild(model: Mapping[str, Any], beta: float) -> Flow:
     flow = flows.build(system=system, generator=generator, **model["architecture"]).double()
     made = Family(flow, **model["family"]) if "family" in model else flow
     made.load_state_dict(model["parameters"])
-    return made.at(beta) if isinstance(made, Family) else made
+    one = made.at(beta) if isinstance(made, Family) else made
+    return one if symmetry == "none" else Averaged(one, symmetry)

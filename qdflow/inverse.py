@@ -44,6 +44,25 @@ def newton(
     return z, solved
 
 
+def continued(
+    mapping: Callable[[Tensor], tuple[Tensor, Tensor]],
+    x: Tensor,
+    z: Tensor,
+    tolerance: float,
+    parts: int = 16,
+) -> tuple[Tensor, Tensor]:
+    """Solve mapping(z) = x along the segment from the image of z, part by part.
+
+    Continuation, for where Newton's method fails at once (Allgower & Georg, Introduction to
+    Numerical Continuation Methods (2003), chapter 2). Arguments and results are those of `newton`.
+    """
+    begin = mapping(z)[0]
+    solved = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    for k in range(1, parts + 1):
+        z, solved = newton(mapping, begin + (x - begin) * k / parts, z, tolerance, iterations=20)
+    return z, solved
+
+
 def _closer(
     mapping: Callable[[Tensor], tuple[Tensor, Tensor]],
     x: Tensor,

@@ -71,6 +71,7 @@ class Shown(NamedTuple):
 def read_shown(
     flow_samples: Paths,
     flow_estimates: Paths,
+    flow_audit: Paths,
     mc_samples: Path | str,
     mc_estimates: Path | str,
     labels: Sequence[str],
@@ -80,7 +81,10 @@ def read_shown(
     Raises:
         TableError: one of them is missing or damaged.
     """
-    parts = [tables.read(path, "estimate", COLUMNS) for path in flow_estimates]
+    parts = [
+        pd.concat([tables.read(own, "estimate", COLUMNS), tables.read(look, "audit", COLUMNS)])
+        for own, look in zip(flow_estimates, flow_audit, strict=True)
+    ]
     mc = tables.read(mc_estimates, "reference", COLUMNS)
     verdicts = judged(pd.concat([mc, *parts], ignore_index=True))
     frames = [tables.read(path, "estimate", tables.SAMPLES) for path in flow_samples]

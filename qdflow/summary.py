@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qdflow.stats import CONVERGED, Estimate
+from qdflow.stats import CONVERGED, Estimate, Found
 
 COLUMNS = {  # and their units
     "system": "",
@@ -41,9 +41,22 @@ QUANTITIES = {  # and their units: energies are in the trap's, S and C in Boltzm
     "pareto_k": "1",
     "seconds_per_sample": "s",
     "minority_sign": "1",
+    "minority_sign_segments": "1",
+    "minority_sign_inflated": "1",
+    "second_preimages": "1",
+    "lost_in_folds": "energy",
+    "ladj_defect": "1",
+    "log_q_defect": "1",
+    "round_trip": "length",
+    "normalisation": "1",
+    "lost_relabellings": "energy",
+    "misfit": "energy",
+    "annealing_steps": "1",
+    "annealing_accepted": "1",
     "F_before": "energy",
     "symmetry_gain": "energy",
 }
+OWN = ("variational", "weights", "clock", "metropolis", "ladder")  # methods of estimates by itself
 TOO_GOOD = 4.0  # standard errors below exact
 
 
@@ -64,15 +77,33 @@ def rows(
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 
-def pick(frame: pd.DataFrame, quantity: str) -> Estimate:
+def found_rows(found: Mapping[tuple[str, str], Found], note: str = "", **cell: Any) -> pd.DataFrame:
+    """Estimates by (quantity, method) as rows; their verdict is why there is none, or the note."""
+    return pd.concat(
+        [
+            rows({quantity: one.estimate}, {quantity: method}, verdict=one.refusal or note, **cell)
+            for (quantity, method), one in found.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def pick(frame: pd.DataFrame, quantity: str, method: str = "") -> Estimate:
     """The one estimate of a quantity in the rows of one cell.
+
+    Args:
+        frame: the rows.
+        quantity: that is wanted.
+        method: by which; if left out, one of those in `OWN`.
 
     Raises:
         ValueError: there is none, or more than one.
     """
-    found = frame[frame["quantity"] == quantity]
+    methods = [method] if method else list(OWN)
+    found = frame[(frame["quantity"] == quantity) & frame["method"].isin(methods)]
     if len(found) != 1:
-        raise ValueError(f"{len(found)} rows hold the quantity {quantity!r}, not one")
+        by = f" by {method}" if method else ""
+        raise ValueError(f"{len(found)} rows hold the quantity {quantity!r}{by}, not one")
     row = found.iloc[0]
     return Estimate(float(row["mean"]), float(row["stderr"]), float(row["ess"]))
 
@@ -88,15 +119,18 @@ def bound(rows: pd.DataFrame) -> str:
 
 
 def judged(summary: pd.DataFrame) -> pd.DataFrame:
-    """The table with ``failed`` as the verdict of every flow whose F is too good to be true.
+    """The table with the last word on every flow as the verdict of its estimates.
 
-    A flow is judged against a converged reference only.
-
-    The variational F of a density is an upper bound. One that lies `TOO_GOOD` standard errors
-    below the reference's F belongs to a log_q that is no log-density.
+    That is the audit's, if there was one; and ``failed`` if F is too good to be true. The
+    variational F of a density is an upper bound: one that lies `TOO_GOOD` standard errors below the
+    F of a converged reference belongs to a log_q that is no log-density.
     """
     table = summary.copy()
     for rows in _densities(summary):
+        audits = rows.loc[rows["method"] == "audit", "verdict"]
+        own = rows.loc[rows["method"].isin(list(OWN)), :]
+        if len(audits) and is_bound(own):
+            table.loc[own.index, "verdict"] = audits.iloc[0]
         gap = _above_exact(rows, summary.loc[summary["verdict"] == CONVERGED, :])
         if gap and (sigmas := -gap.sigmas_from(0)) > TOO_GOOD:
             verdict = f"failed: F is {sigmas:.0f} sigma below the exact F, so ln q is no density"
@@ -142,10 +176,30 @@ def select(summary: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     )
 
 
+def agreement(summary: pd.DataFrame) -> pd.DataFrame:
+    """How far estimates of F by other methods are from the reference, the farthest first.
+
+    Columns cell, beta, seed, method and sigmas. What is refused, or has no converged reference, is
+    left out; bounds are no estimates.
+    """
+    known = summary.loc[summary["verdict"] == CONVERGED, :]
+    found = []
+    for rows in _densities(summary):
+        for method in sorted({"lfep", "bar", "annealed"} & set(rows["method"])):
+            gap = _above_exact(rows, known, method)
+            if gap and np.isfinite(gap.mean):
+                first = rows.iloc[0]
+                place = (first["cell"], first["beta"], first["seed"], method)
+                found.append((*place, gap.sigmas_from(0)))
+    table = pd.DataFrame(found, columns=["cell", "beta", "seed", "method", "sigmas"])
+    return table.sort_values("sigmas", key=abs, ascending=False, ignore_index=True)
+
+
 def measured(summary: pd.DataFrame, quantities: Sequence[str]) -> pd.DataFrame:
     """Some quantities at a glance: a row of text for each density, empty where it lacks one.
 
-    F of a failed flow is no bound, and none is shown.
+    QUANTITY stands for the estimate of a density by itself, QUANTITY:METHOD for another. F of a
+    failed flow is no bound, and none is shown.
     """
     return pd.DataFrame(_measured(rows, quantities) for rows in _densities(summary))
 
@@ -174,11 +228,18 @@ def _one_electron(rows: pd.DataFrame, summary: pd.DataFrame) -> tuple[Any, ...]:
 
 
 def _measured(rows: pd.DataFrame, quantities: Sequence[str]) -> dict[str, str]:
-    known = set(rows["quantity"])
-    shown = {q: str(pick(rows, q)) if q in known else "" for q in quantities}
+    shown = {q: _text(rows, *q.partition(":")[::2]) for q in quantities}
     if "F" in shown:
         shown["F"] = bound(rows).removeprefix("F = ")
     return _name(rows) | shown | {"verdict": rows["verdict"].iloc[0]}
+
+
+def _text(rows: pd.DataFrame, quantity: str, method: str) -> str:
+    methods = [method] if method else list(OWN)
+    if rows[(rows["quantity"] == quantity) & rows["method"].isin(methods)].empty:
+        return ""
+    value = pick(rows, quantity, method)
+    return str(value) if np.isfinite(value.mean) else "refused"
 
 
 def _name(rows: pd.DataFrame) -> dict[str, str]:
@@ -214,14 +275,14 @@ def _percent(rows: pd.DataFrame, quantity: str) -> str:
     return f"{Estimate(100 * share.mean, 100 * share.stderr, share.ess)} %"
 
 
-def _above_exact(rows: pd.DataFrame, summary: pd.DataFrame) -> Estimate | None:
+def _above_exact(rows: pd.DataFrame, summary: pd.DataFrame, method: str = "") -> Estimate | None:
     """F minus that of the reference; None without one, and for the reference itself."""
     first = rows.iloc[0]
     same = (summary["system"] == first["system"]) & (summary["beta"] == first["beta"])
     reference = summary.loc[same & (summary["cell"] == ""), :]
     if not first["cell"] or reference.empty:
         return None
-    return pick(rows, "F").minus(pick(reference, "F"))
+    return pick(rows, "F", method).minus(pick(reference, "F"))
 
 
 def _densities(summary: pd.DataFrame) -> list[pd.DataFrame]:

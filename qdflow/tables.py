@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from qdflow import provenance
 from qdflow.files import atomic
 
-SAMPLES = {"x": "length", "energy": "energy"}  # of the reference
+SAMPLES = {"x": "length", "energy": "energy"}
+REFERENCE_SAMPLES = SAMPLES | {"chain": "1"}
 FLOW_SAMPLES = SAMPLES | {"log_q": "ln(1/area^n)", "sign": "1"}
 AVERAGED_SAMPLES = FLOW_SAMPLES | {"x_before": "length", "log_q_before": "ln(1/area^n)"}
 _KEY = b"qdflow"
@@ -109,6 +110,20 @@ def configurations(x: NDArray[np.float64], **columns: NDArray[np.float64]) -> pd
 def positions(frame: pd.DataFrame, column: str = "x") -> NDArray[np.float64]:
     """x (size, n, 2) of a table of samples."""
     return np.stack(frame[column].tolist()).reshape(len(frame), -1, 2)
+
+
+def chains(frame: pd.DataFrame, most: int) -> NDArray[np.float64]:
+    """x (chains, draws, n, 2) of a table of the reference, evenly thinned to ``most`` rows or less.
+
+    Raises:
+        TableError: the chains are not of one length.
+    """
+    lengths = frame["chain"].value_counts()
+    if lengths.nunique() != 1:
+        raise TableError(f"the chains of a reference have {sorted(lengths)} samples; rerun it")
+    x = positions(frame.sort_values("chain", kind="stable"))
+    x = x.reshape(len(lengths), -1, *x.shape[1:])
+    return x[:, :: max(1, math.ceil(len(frame) / most))]
 
 
 def _open(path: Path | str, rule: str) -> pq.ParquetFile:

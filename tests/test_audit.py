@@ -9,6 +9,7 @@ from qdflow import audit, flows
 from qdflow.bases import Gaussian
 from qdflow.flows._dense import DenseFlow
 from qdflow.flows.base import Flow
+from qdflow.symmetry import Averaged
 from qdflow.system import System
 
 
@@ -61,6 +62,7 @@ def test_second_preimages_are_found_and_their_weight_restated(generator):
     found = audit.preimages(Folding(0.0), 2.0, 200, 8, generator)
     assert found["second_preimages"].estimate.mean > 0.95
     assert "have a second preimage" in found["second_preimages"].fault
+    assert audit.verdict(Folding(0.0), found).startswith("failed: folds raise F by 0.3")
     lost = found["lost_in_folds"].estimate
     assert abs(lost.mean - found["second_preimages"].estimate.mean * math.log(2) / 2) < 0.01
 
@@ -97,3 +99,50 @@ def test_normalisation_of_one_electron(generator):
     ) < (1e-6)
     with pytest.raises(ValueError, match="a grid for 3 electrons is too large"):
         audit.normalisation(flows.build("convex", System(3), generator), 8, 11)
+
+
+BUDGET = audit.Budget(samples=200, preimages=50, starts=4)
+SMALL = {"ordered": {"width": 8, "heads": 1, "blocks": 1, "modes": 4, "nodes": 16}}
+
+
+SEARCH = {"jacobian", "second_preimages", "lost_in_folds"}
+SEARCH |= {f"signs_{place}" for place in ("samples", "segments", "inflated")}
+
+
+@pytest.mark.parametrize("name", flows.NAMES)
+def test_every_flow_is_audited_as_its_claim_allows(name, generator):
+    flow = flows.build(name, System(3), generator, **SMALL.get(name, {}))
+    found = audit.audit(flow, 2.0, BUDGET, generator)
+    if not flow.claim:
+        assert set(found) == SEARCH
+        return
+    assert ("jacobian" in found) == flow.reparametrised
+    assert audit.verdict(flow, found) == f"by construction: {flow.claim}"
+
+
+def test_of_an_averaged_flow_both_are_audited(generator):
+    flow = Averaged(flows.build("autoregressive", System(1), generator), "c4")
+    assert set(audit.audit(flow, 2.0, BUDGET, generator)) == {
+        "jacobian",
+        "round_trip",
+        "consistency",
+        "normalisation",
+    }
+
+
+def test_a_density_that_is_not_normalised_is_caught(generator):
+    flow = flows.build("convex", System(1), generator)
+    exact = flow.log_prob
+    flow.log_prob = lambda x: exact(x) + 0.1
+    found = audit.audit(flow, 2.0, BUDGET, generator)
+    assert "log_prob differs from a sample's log_q by 0.1" in found["consistency"].fault
+    assert "the integral of q is 1.10" in found["normalisation"].fault
+    assert audit.verdict(flow, found).startswith("failed: log_prob differs")
+
+
+def test_folds_without_weight_are_told(generator):
+    """At a shift of 5 the mirror image has a weight of e^-50: it is found, and F stays."""
+    flow = Folding(5.0)
+    found = audit.audit(flow, 2.0, audit.Budget(500, 100, 8), generator)
+    assert found["second_preimages"].estimate.mean > 0.1
+    assert "folds without weight, as det J changes" in audit.verdict(flow, found)

@@ -9,10 +9,10 @@ import torch
 
 from qdflow import bases, checkpoint, flows
 from qdflow.estimate import estimate
-from qdflow.flows._dense import ACTIVATIONS, InverseError
+from qdflow.flows._dense import ACTIVATIONS, DenseFlow, InverseError
 from qdflow.flows.base import Flow, minority_fraction
 from qdflow.flows.rotation import turning
-from qdflow.inverse import newton
+from qdflow.inverse import continued, newton
 from qdflow.stats import iid_mean
 from qdflow.system import TRAPS, System
 
@@ -20,7 +20,11 @@ from qdflow.system import TRAPS, System
 VARIANTS = {
     "autoregressive": [{"hidden": [12, 12]}, {"hidden": [12], "layers": 3}],
     "convex": [{"layers": 2, "ramps": 3}, {"layers": 1, "ramps": 2, "base": "gaussian"}],
-    "leapfrog": [{"layers": 2, "radial": 3}, {"layers": 1, "radial": 2, "base": "gaussian"}],
+    "leapfrog": [
+        {"layers": 2, "radial": 3},
+        {"layers": 1, "radial": 2, "base": "gaussian"},
+        {"layers": 3, "radial": 2, "refresh": 2},
+    ],
     "mlp": [{"hidden": [8, 10]}, {"hidden": [6], "activation": "asinh"}],
     "ordered": [
         {"width": 8, "heads": 2, "blocks": 2, "components": 3, "modes": 3, "nodes": 12},
@@ -181,7 +185,7 @@ def test_draws_are_images_of_the_base(name, variant, generator):
     torch.testing.assert_close(draw.x, x[..., :2])
     log_q = flow.base.log_prob(z) - ladj
     if name in AUGMENTED:
-        std = flow.log_r.exp().expand((*x.shape[:2], 2))
+        std = flow.log_r.exp().repeat_interleave(2)
         log_q = log_q - torch.distributions.Normal(0, std).log_prob(x[..., 2:]).sum((1, 2))
     torch.testing.assert_close(draw.log_q, log_q)
     assert torch.equal(draw.sign, sign)
@@ -355,6 +359,43 @@ def test_a_planted_fold_is_seen_by_its_signs(generator):
     result = estimate(flow, System(2), 10.0, 2000, generator)
     assert result.verdict.startswith("failed: det J changes sign on")
     assert result.estimates["minority_sign"].mean > 0.01
+
+
+def test_what_cannot_be_located_is_minus_infinity(generator):
+    """softplus is above 0: half of the targets have no preimage."""
+
+    class Positive(DenseFlow):
+        base = bases.Gaussian(1)
+
+        def mapping(self, z):
+            slope = torch.sigmoid(z)
+            return torch.nn.functional.softplus(z), torch.diag_embed(slope)
+
+    x = torch.tensor([[[0.5, 2.0]], [[0.5, -0.1]]], dtype=torch.float64)
+    found = Positive().located(x, generator)
+    z = x[0].expm1().log()
+    ladj = torch.nn.functional.logsigmoid(z).sum()
+    assert found[0].item() == pytest.approx((bases.Gaussian(1).log_prob(z) - ladj).item())
+    assert found[1] == -torch.inf
+
+
+def twist(z):
+    """Turned by an angle that grows with the radius: a bijection that leads steps astray."""
+    r = z.norm(dim=1, keepdim=True)
+    c, s = (4 * r).cos(), (4 * r).sin()
+    turn = torch.stack([torch.cat([c, -s], 1), torch.cat([s, c], 1)], 1)
+    x = (turn @ z.unsqueeze(-1)).squeeze(-1)
+    along = torch.stack([-x[:, 1], x[:, 0]], 1)  # where x goes as the angle grows
+    return x, turn + 4 * along.unsqueeze(2) * (z / r).unsqueeze(1)
+
+
+def test_continuation_solves_what_newtons_steps_do_not(generator):
+    z, start = torch.randn(2, 40, 2, generator=generator, dtype=torch.float64)
+    x = twist(z)[0]
+    _, at_once = newton(twist, x, start, tolerance=1e-9)
+    found, solved = continued(twist, x, start, tolerance=1e-9)
+    assert (solved & ~at_once).sum() >= 3
+    torch.testing.assert_close(found[solved], z[solved], atol=1e-6, rtol=0)
 
 
 def test_no_preimage_is_an_error_not_a_number(generator):

@@ -101,6 +101,7 @@ def test_a_teacher_gives_samples_and_phases_weights(config):
 )
 def test_refusals_are_one_sentence(config, cell, change, sentence):
     config["cells"][cell] |= change
+    config["figures"] = {}  # which show cells as they are
     with pytest.raises(settings.ConfigError) as caught:
         planned(config)
     assert sentence in str(caught.value)

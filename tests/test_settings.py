@@ -220,6 +220,17 @@ def test_the_configurations_are_valid(name):
             [{"cell": "talk-hot", "beta": 1.5}],
             "figures.c4 shows what averaging does, but cells.talk-hot.symmetry is 'none'",
         ),
+        (
+            "cells.talk-cold.anneal",
+            {},
+            "cells.talk-cold.anneal is given, but a flow 'mlp' is labelled; choose from convex,",
+        ),
+        (
+            "cells.family.anneal",
+            {"chains": 40},
+            "cells.family.anneal.chains is 40, below four for each of reference.ladders; take 48",
+        ),
+        ("figures.hot.marks", [], "figures.hot has marks, which only the kind bounds draws"),
         ("comparisons", {}, "figures.ledger draws the comparisons, and there are none; add some"),
         ("references", [{"system": "x", "beta": 1}], "references[0].system is 'x', which is not"),
         ("references", [{"system": "dot-3"}], "references[0] lacks 'beta'; add it"),
@@ -227,6 +238,8 @@ def test_the_configurations_are_valid(name):
     ],
 )
 def test_refusals_are_one_sentence(config, path, value, sentence):
+    if path == "cells.family.anneal":
+        config["reference"]["ladders"] = 12
     *parents, last = path.split(".") if path != "systems.a/b" else ["systems", "a/b"]
     table = config
     for name in parents:
@@ -340,6 +353,10 @@ def test_what_the_plan_knows_of_the_flows_is_so(generator):
     """Without torch the plan cannot ask them."""
     exact = [f for f in NAMES if flows.build(f, System(2), generator).exact_log_prob]
     assert exact == list(settings.EXACT_LOG_PROB)
+    built = {f: flows.build(f, System(2), generator) for f in NAMES}
+    annealed = [f for f, b in built.items() if b.exact_inverse or b.exact_log_prob]
+    alike = [f for f in annealed if "permutation" in built[f].symmetry.split("+")]
+    assert alike == list(settings.PERMUTED)
     assert settings.ODD == ODD
     for flow in NAMES:
         least = 4 * settings.LEAST_HIDDEN.get(flow, 0)

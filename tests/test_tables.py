@@ -8,7 +8,7 @@ import pytest
 
 from qdflow import summary, tables
 from qdflow.files import atomic
-from qdflow.stats import CONVERGED, Estimate
+from qdflow.stats import CONVERGED, Estimate, Found
 
 UNITS = {"step": "1", "F": "energy"}
 FRAME = pd.DataFrame({"step": [1, 2], "F": [3.0, np.nan]})
@@ -126,7 +126,7 @@ def _summary(*cells, verdict=CONVERGED):
             summary.rows(
                 {"F": Estimate(F, error, 100), "E": Estimate(1, 1, 1)}
                 | (of_a_flow if cell else {}),
-                dict.fromkeys(("F", "E", *of_a_flow), "any"),
+                dict.fromkeys(("F", "E", *of_a_flow), "variational"),
                 cell=cell,
                 architecture="mlp" if cell else "reference",
                 objective="reverse" if cell else "",
@@ -151,6 +151,74 @@ def test_a_flow_better_than_exact_has_failed():
 def test_a_reference_that_did_not_converge_judges_nobody():
     table = _summary(("", 5.0, 0.03), ("any", 4.0, 0.04), verdict="not converged in 9 draws")
     assert set(summary.judged(table)["verdict"]) == {"fine", "not converged in 9 draws"}
+
+
+def _held(cell, found, note=""):
+    """More rows of a flow that `_summary` has."""
+    first = _summary((cell, 1.0, 0.1)).iloc[0].to_dict()
+    columns = ("method", "quantity", "mean", "stderr", "ess", "r_hat", "verdict", "unit")
+    return summary.found_rows(
+        found, note, **{key: v for key, v in first.items() if key not in columns}
+    )
+
+
+def test_other_methods_stand_beside_the_estimates_of_a_flow():
+    bounds = _held(
+        "a",
+        {
+            ("F", "lower"): Found(Estimate(4.5, 0.1, 50)),
+            ("F", "bar"): Found(Estimate(np.nan, np.nan, 3), "refused: too little overlap"),
+        },
+    )
+    table = pd.concat([_summary(("a", 5.5, 0.04)), bounds], ignore_index=True)
+    assert bounds["verdict"].tolist() == ["", "refused: too little overlap"]
+    assert summary.pick(table, "F").mean == 5.5
+    assert summary.pick(table, "F", "lower").mean == 4.5
+    with pytest.raises(ValueError, match="0 rows hold the quantity 'F' by lfep"):
+        summary.pick(table, "F", "lfep")
+    shown = summary.measured(table, ["F", "F:lower", "F:bar", "F:lfep"]).iloc[0]
+    assert shown.tolist()[4:-1] == ["5.50(4)", "4.50(10)", "refused", ""]
+
+
+def test_agreement_is_in_sigma_and_leaves_out_what_is_refused():
+    found = {
+        ("F", "lower"): Found(Estimate(4.0, 0.01, 50)),
+        ("F", "lfep"): Found(Estimate(5.1, 0.04, 50)),
+        ("F", "bar"): Found(Estimate(4.8, 0.04, 50)),
+        ("F", "annealed"): Found(Estimate(np.nan, np.nan, 3), "refused: too little overlap"),
+    }
+    table = pd.concat([_summary(("", 5.0, 0.03), ("a", 5.5, 0.04)), _held("a", found)])
+    others = summary.agreement(table.reset_index(drop=True))
+    assert others["method"].tolist() == ["bar", "lfep"]
+    assert others["sigmas"].tolist() == pytest.approx([-4, 2])
+    assert summary.agreement(_summary(("", 5.0, 0.03), ("a", 5.5, 0.04))).empty
+
+
+@pytest.mark.parametrize("verdict", ["passed the search: no fold", "failed: ladj differs"])
+def test_the_audit_has_the_last_word(verdict):
+    audit = _held("a", {("ladj_defect", "audit"): Found(Estimate(0.0, 0.0, 5))}, verdict)
+    table = pd.concat([_summary(("a", 5.5, 0.04), ("b", 5.2, 0.04)), audit], ignore_index=True)
+    verdicts = summary.judged(table).groupby("cell")["verdict"].unique()
+    assert verdicts["a"] == [verdict]
+    assert verdicts["b"] == ["fine"]
+
+
+@pytest.mark.parametrize(("F", "verdict"), [(4.0, "fine"), (5.5, "failed: det J changes sign")])
+def test_no_audit_saves_a_flow_that_has_failed(F, verdict):
+    audit = _held("a", {("ladj_defect", "audit"): Found(Estimate(0.0, 0.0, 5))}, "passed")
+    table = _summary(("", 5.0, 0.03), ("a", F, 0.04))
+    table.loc[table["cell"] == "a", "verdict"] = verdict
+    table = pd.concat([table, audit], ignore_index=True)
+    assert not summary.is_bound(summary.judged(table).query("cell == 'a'"))
+
+
+def test_chains_of_a_reference_stay_apart(rng):
+    x = rng.normal(size=(12, 2, 2))
+    frame = tables.configurations(x, energy=x[:, 0, 0], chain=np.repeat([0, 1, 2], 4))
+    assert (tables.chains(frame, 12) == x.reshape(3, 4, 2, 2)).all()
+    assert (tables.chains(frame, 7) == x.reshape(3, 4, 2, 2)[:, ::2]).all()
+    with pytest.raises(tables.TableError, match=r"have \[3, 4, 4\] samples; rerun it"):
+        tables.chains(frame[1:], 12)
 
 
 def test_the_overview_has_a_row_for_every_density():

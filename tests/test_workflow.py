@@ -19,7 +19,7 @@ from PIL import Image
 from qdflow import checkpoint, tables
 from qdflow.comparison import COMPARISONS
 from qdflow.stats import Estimate
-from qdflow.summary import COLUMNS, pick
+from qdflow.summary import COLUMNS, OWN, pick
 
 SMOKE = ("--configfile", "config/smoke.yaml")
 # In the smoke configuration: every seed a cell, and every beta of the family, a single model.
@@ -46,6 +46,10 @@ def planned(clone, config="config/smoke.yaml"):
     text = succeed(clone, "--dry-run", "--configfile", config)
     jobs = re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    output: ([^,\n]+)", text, re.M)
     return {(rule, output.removeprefix("results/smoke/")) for rule, output in jobs}
+
+
+def trained(jobs):
+    return {output for rule, output in jobs if rule == "train"}
 
 
 def rules(jobs):
@@ -95,14 +99,15 @@ def edit(path, old, new):
 def test_every_result_is_there(finished):
     figures = {p.name for p in (finished / "results/smoke/figures").iterdir()}
     names = ("final-result", "ordered", "hot", "c4", "layers", "pairs", "ledger", "scale")
-    names += ("thermodynamics",)
+    names += ("thermodynamics", "bounds")
     assert figures == {f"{name}.{kind}" for name in names for kind in ("pdf", "png")}
     assert not list((finished / "results/smoke/checkpoints").glob("*"))
     text = (finished / "output.txt").read_text()
     assert "Results" in text
     assert "figure: results/smoke/figures/final-result.pdf .png" in text
     logs = list((finished / "results/smoke/logs").rglob("*.log"))
-    assert len(logs) >= REFERENCES + MODELS + CELLS + len(names) + 2
+    held = CELLS - 1  # of the family at a beta without a reference there is only the audit
+    assert len(logs) >= REFERENCES + MODELS + 2 * CELLS + held + len(names) + 2
 
 
 def test_the_summary_holds_together(finished):
@@ -111,10 +116,13 @@ def test_the_summary_holds_together(finished):
     keys = ["system", "beta", "cell", "architecture", "seed"]
     groups = dict(iter(summary.groupby(keys)))
     assert len(groups) == REFERENCES + CELLS
-    assert np.isfinite(summary[["mean", "stderr", "ess"]]).all(axis=None)
-    assert (summary["stderr"] > 0).all()
-    methods = {"variational", "weights", "clock", "ladder", "metropolis"}
-    assert set(summary["method"]) == methods
+    refused = summary["verdict"].str.startswith("refused: ")
+    assert np.isfinite(summary.loc[~refused, ["mean", "stderr", "ess"]]).all(axis=None)
+    assert summary.loc[refused, ["mean", "stderr"]].isna().all(axis=None)
+    own = summary["method"].isin(OWN)
+    assert set(summary.loc[own, "method"]) == set(OWN)
+    assert not refused[own].any()
+    assert (summary.loc[own, "stderr"] > 0).all()
     for (system, beta, cell, architecture, _), rows in groups.items():
         F, E, S = (pick(rows, q) for q in "FES")
         assert S.mean == pytest.approx(beta * (E.mean - F.mean), abs=1e-9)
@@ -128,6 +136,38 @@ def test_the_summary_holds_together(finished):
             gap = Estimate(F.mean - exact.mean, np.hypot(F.stderr, exact.stderr), F.ess)
             assert gap.sigmas_from(0) > -4  # nothing is better than exact
             assert gap.mean < 5
+
+
+def test_f_is_held_from_both_sides(finished):
+    """What is not refused agrees with the reference, and every flow is audited."""
+    summary = tables.read(finished / "results/smoke/summary.parquet", "summarize", COLUMNS)
+    F = summary[(summary["quantity"] == "F") & ~summary["verdict"].str.startswith("refused")]
+    exact = F[F["method"] == "ladder"].set_index(["system", "beta"])
+    for row in F[F["cell"] != ""].itertuples():
+        if (row.cell, row.beta) == ("family", 4):
+            continue
+        reference = exact.loc[(row.system, row.beta)]
+        gap = Estimate(row.mean, row.stderr, row.ess).minus(Estimate(*reference[NUMBERS]))
+        if row.method not in ("lower", "annealed_lower"):
+            assert gap.sigmas_from(0) > -4.5, row
+        if row.method not in ("variational", "annealed_upper"):
+            assert gap.sigmas_from(0) < 4.5, row
+    flows = summary[summary["cell"] != ""].groupby(["cell", "beta", "seed"])
+    methods = flows["method"].agg(set)
+    assert all("audit" in found for found in methods)
+    assert {key[0] for key, found in methods.items() if "annealed" in found} == {"taught"}
+    assert sum("lower" in found for found in methods) == CELLS - 1
+    labelled = set(summary.loc[summary["quantity"] == "lost_relabellings", "cell"])
+    assert "talk-cold" in labelled
+    assert not labelled & {"permutation", "ordered", "taught", "family"}
+
+
+def test_the_audit_has_the_last_word(finished):
+    summary = tables.read(finished / "results/smoke/summary.parquet", "summarize", COLUMNS)
+    cold = summary[summary["cell"] == "talk-cold"]
+    audit = set(cold.loc[cold["method"] == "audit", "verdict"])
+    assert len(audit) == 1
+    assert set(cold.loc[cold["method"].isin(OWN), "verdict"]) == audit
 
 
 def test_the_comparisons_hold_together(finished):
@@ -183,13 +223,22 @@ HOT = ("flows/talk-hot/beta1.5/seed0", "flows/talk-hot/beta1.5/seed1")
 TRANSFORMERS = ("flows/mlp-transformer/beta1.5/seed0", "flows/mlp-transformer/beta1.5/seed1")
 ORDERED = "flows/ordered/beta10/seed0"
 TAUGHT = "flows/taught/beta10/seed0"
+FROM_SUMMARY = {("summarize", "summary.parquet")}
+FROM_SUMMARY |= {("figure", f"figures/{name}.pdf") for name in ("scale", "bounds")}
+NUMBERS = ["mean", "stderr", "ess"]
+
+
+def looked_at(flow):
+    names = {"estimate": "estimates", "audit": "audit", "bounds": "bounds"}
+    return {(rule, f"{flow}/{name}.parquet") for rule, name in names.items()}
 
 
 def test_an_architecture_reruns_its_cells_and_what_follows(clone):
     edit(clone / "qdflow/flows/mlp.py", "weight_std: float = 0.1", "weight_std: float = 0.2")
     jobs = planned(clone)
-    assert rules(jobs) == {"train", "estimate", "summarize", "compare", "figure"}
-    assert {output for rule, output in jobs if rule == "train"} == {
+    looks = {"audit", "bounds"}
+    assert rules(jobs) == {"train", "estimate", "summarize", "compare", "figure"} | looks
+    assert trained(jobs) == {
         f"{flow}/model.pt"
         for flow in (COLD, *HOT, *TRANSFORMERS)  # which begin with an MLP
     }
@@ -199,7 +248,7 @@ def test_error_bars_retrain_only_what_learns_from_a_reference(clone):
     edit(clone / "qdflow/stats.py", "np.sqrt(ess)", "np.sqrt(ess + 1)")
     jobs = planned(clone)
     assert {"estimate", "reference"} <= rules(jobs)
-    assert {output for rule, output in jobs if rule == "train"} == {f"{ORDERED}/model.pt"}
+    assert trained(jobs) == {f"{ORDERED}/model.pt"}
 
 
 def test_sampling_reruns_the_references_and_what_learns_from_them(clone):
@@ -236,20 +285,17 @@ def test_a_family_is_one_model_that_is_estimated_at_every_beta(clone):
     assert [p.parent.parent.name for p in flows.rglob("model.pt")] == ["family"]
     assert not list((clone / "results/smoke/reference/dot-3").glob("beta4"))
     edit(clone / "config/smoke.yaml", "beta: [1.5, 4, 10]", "beta: [1.5, 4, 8, 10]")
-    assert planned(clone) == {
+    assert planned(clone) == FROM_SUMMARY | {
         ("estimate", "flows/family/beta8/seed0/estimates.parquet"),
-        ("summarize", "summary.parquet"),
+        ("audit", "flows/family/beta8/seed0/audit.parquet"),
         ("figure", "figures/thermodynamics.pdf"),
-        ("figure", "figures/scale.pdf"),
     }
 
 
 def test_a_familys_options_retrain_it(clone):
     edit(clone / "config/smoke.yaml", "low: 1, high", "low: 1.2, high")
     jobs = planned(clone)
-    assert {output for rule, output in jobs if rule == "train"} == {
-        "flows/family/family/seed0/model.pt"
-    }
+    assert trained(jobs) == {"flows/family/family/seed0/model.pt"}
     assert sum(rule == "estimate" for rule, _ in jobs) == 3
 
 
@@ -270,7 +316,7 @@ def test_what_a_teacher_learned_reruns_its_pupil(clone):
         "architecture: permutation, beta: 10, training: short",
         "architecture: permutation, beta: 10, training: hot",
     )
-    assert {output for rule, output in planned(clone) if rule == "train"} == {
+    assert trained(planned(clone)) == {
         "flows/permutation/beta10/seed0/model.pt",
         f"{TAUGHT}/model.pt",
     }
@@ -295,15 +341,24 @@ def test_a_training_starts_where_another_ended(clone):
 def test_a_hyperparameter_reruns_its_cell(clone):
     edit(clone / "config/smoke.yaml", "steps: 100", "steps: 101")
     jobs = planned(clone)
-    assert jobs == {
+    assert jobs == FROM_SUMMARY | looked_at(COLD) | {
         ("train", f"{COLD}/model.pt"),
-        ("estimate", f"{COLD}/estimates.parquet"),
-        ("summarize", "summary.parquet"),
         ("compare", "comparisons.parquet"),
         ("figure", "figures/final-result.pdf"),
         ("figure", "figures/ledger.pdf"),
-        ("figure", "figures/scale.pdf"),
     }
+
+
+def test_how_hard_the_audit_looks_reruns_the_audits(clone):
+    edit(clone / "config/smoke.yaml", "preimages: 20", "preimages: 21")
+    jobs = planned(clone)
+    assert rules(jobs) == {"audit", "summarize", "figure"}
+    assert sum(rule == "audit" for rule, _ in jobs) == CELLS
+
+
+def test_annealing_further_anneals_that_flow_alone(clone):
+    edit(clone / "config/smoke.yaml", "width: 0.3", "width: 0.2")
+    assert planned(clone) == FROM_SUMMARY | {("anneal", f"{TAUGHT}/anneal.parquet")}
 
 
 def test_what_is_compared_reruns_the_comparisons_only(clone):
@@ -317,9 +372,7 @@ def test_what_is_compared_reruns_the_comparisons_only(clone):
 def test_averaging_in_another_way_retrains_that_cell(clone):
     edit(clone / "config/smoke.yaml", "averaging: in_the_loss", "averaging: afterwards")
     jobs = planned(clone)
-    assert {output for rule, output in jobs if rule == "train"} == {
-        "flows/c4-in-the-loss/beta2/seed0/model.pt"
-    }
+    assert trained(jobs) == {"flows/c4-in-the-loss/beta2/seed0/model.pt"}
 
 
 def test_values_that_swap_are_noticed(clone):
@@ -335,11 +388,9 @@ def test_a_new_beta_runs_that_beta(clone):
         "architecture: rotation, beta: [10, 2.0]",
     )
     jobs = planned(clone)
-    assert {job for job in jobs if job[0] != "summarize"} == {
-        ("figure", "figures/scale.pdf"),
+    assert jobs == FROM_SUMMARY | looked_at("flows/rotation/beta2/seed0") | {
         ("reference", "reference/dot-3/beta2/estimates.parquet"),
         ("train", "flows/rotation/beta2/seed0/model.pt"),
-        ("estimate", "flows/rotation/beta2/seed0/estimates.parquet"),
         ("figure", "figures/thermodynamics.pdf"),  # which shows every reference of its system
     }
 

@@ -14,6 +14,7 @@ from jsonschema.exceptions import best_match
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 
 # Of the flows in qdflow/flows/, known here so that a plan need not import torch; tests compare.
+PERMUTED = ("convex", "leapfrog", "ordered")  # of these with an exact inverse or log_prob
 EXACT_LOG_PROB = ("autoregressive", "convex", "ordered")
 FORWARD = {"reverse": 0.0, "forward": 1.0}  # weight of the forward bound in every phase
 ODD = ("tanh", "asinh")
@@ -27,6 +28,7 @@ FLOWS_SHOWN = {  # at least, at most, by kind of figure
     "ledger": (0, 0),
     "scale": (0, 0),
     "thermodynamics": (1, 4),
+    "bounds": (1, 40),
 }
 
 
@@ -123,6 +125,14 @@ def matrix(config: Mapping[str, Any]) -> Matrix:
     return Matrix(list(dict.fromkeys(wanted)), cells, figures, comparisons)
 
 
+def looks(cell: Cell, matrix: Matrix, config: Mapping[str, Any]) -> list[str]:
+    """The rules that look at a trained flow: the audit, and others where there is a reference."""
+    spec = config["cells"][cell.name]
+    if (spec["system"], cell.beta) not in matrix.references:
+        return ["audit"]
+    return ["audit", "bounds"] + ["anneal"] * ("anneal" in spec)
+
+
 def canonical_beta(value: float | str, key: str = "beta") -> str:
     """The one spelling of an inverse temperature: 1, 1.0 and 1e0 are all "1".
 
@@ -196,6 +206,8 @@ def _checked_cell(name: str, spec: Mapping[str, Any], config: Mapping[str, Any])
             )
     if sentence := _ambiguous(spec, config["trainings"][spec["training"]]["phases"]):
         raise ConfigError(f"cells.{name}.objective is {spec['objective']!r}, but {sentence}")
+    if "anneal" in spec and (sentence := _no_annealing(spec, architecture["flow"], config)):
+        raise ConfigError(f"cells.{name}.anneal{sentence}")
     if spec["averaging"] == "in_the_loss" and spec["symmetry"] == "none":
         raise ConfigError(
             f"cells.{name}.averaging is 'in_the_loss', but its symmetry is 'none'; name a group"
@@ -204,6 +216,16 @@ def _checked_cell(name: str, spec: Mapping[str, Any], config: Mapping[str, Any])
     if "family" in spec and (sentence := _no_family(name, spelled, config)):
         raise ConfigError(f"cells.{name}.{sentence}")
     return spelled
+
+
+def _no_annealing(spec: Mapping[str, Any], flow: str, config: Mapping[str, Any]) -> str:
+    """Why such a cell cannot be annealed; empty if it can."""
+    if flow not in PERMUTED:
+        return f" is given, but a flow {flow!r} is labelled; choose from {', '.join(PERMUTED)}"
+    least, chains = 4 * config["reference"]["ladders"], spec["anneal"]["chains"]
+    if chains < least:
+        return f".chains is {chains}, below four for each of reference.ladders; take {least}"
+    return ""
 
 
 def _no_family(name: str, spelled: list[str], config: Mapping[str, Any]) -> str:
@@ -281,6 +303,8 @@ def _figure_cells(name: str, config: Mapping[str, Any]) -> list[Cell]:
             f"figures.{name}.flows holds {len(shown)} flows; kind {spec['kind']} shows"
             f" {least if least == most else f'at least {least}'}"
         )
+    if "marks" in spec and spec["kind"] != "bounds":
+        raise ConfigError(f"figures.{name} has marks, which only the kind bounds draws; leave them")
     if spec["kind"] == "thermodynamics":
         return _over_betas(name, config)
     cells = [one_cell(f"figures.{name}.flows[{k}]", one, config) for k, one in enumerate(shown)]

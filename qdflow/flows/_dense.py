@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from qdflow.flows.base import Flow
-from qdflow.inverse import newton
+from qdflow.inverse import continued, newton
 
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     # sigma(a) and sigma'(a)
@@ -49,9 +49,7 @@ class DenseFlow(Flow):
             InverseError: a row has no preimage, or Newton's method did not find it.
         """
         target = x.flatten(1)
-        with torch.no_grad():
-            tolerance = math.sqrt(torch.finfo(x.dtype).eps) * 1e-2
-            z, solved = newton(self.mapping, target, self._start(target), tolerance)
+        z, solved = self._preimage(target)
         if not solved.all():
             raise InverseError(
                 f"no preimage found for {int((~solved).sum())} of {len(x)} configurations; a"
@@ -60,8 +58,28 @@ class DenseFlow(Flow):
         # One more Newton step, whose derivative is that of the inverse: d z = J^-1 (d x - d f).
         image, jacobian = self.mapping(z)
         step = torch.linalg.solve(jacobian.detach(), (image - target).unsqueeze(-1))
-        z = (z - step.squeeze(-1)).unflatten(1, (-1, 2))
+        return self._log_q(z - step.squeeze(-1))
+
+    @torch.no_grad()
+    def located(self, x: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+        """See `Flow.located`."""
+        z, solved = self._preimage(x.flatten(1))
+        return torch.where(solved, self._log_q(z), -torch.inf)
+
+    def _log_q(self, z: Tensor) -> Tensor:
+        z = z.unflatten(1, (-1, 2))
         return self.base.log_prob(z) - self.transform(z)[1]
+
+    @torch.no_grad()
+    def _preimage(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """z (size, 2n) of targets of that shape, and (size,) where one was found."""
+        tolerance = math.sqrt(torch.finfo(target.dtype).eps) * 1e-2
+        start = self._start(target)
+        z, solved = newton(self.mapping, target, start, tolerance)
+        left = ~solved
+        if left.any():
+            z[left], solved[left] = continued(self.mapping, target[left], start[left], tolerance)
+        return z, solved
 
     def _start(self, x: Tensor) -> Tensor:
         """The z, among 4096 of the base, whose image is nearest to x."""

@@ -36,8 +36,8 @@ class Flow(nn.Module):
             neither `base` nor `transform`: its x are numbers, and only log_q has a gradient.
         base: what z is drawn from.
         log_beta: name of a parameter that is best near ln beta; empty where none is.
-        width: coordinates of an electron in z: 2, or 4 where momenta are added to positions. Then
-            q is the density of both, and log_q = ln q(x, p) - ln r(p) with a known r.
+        width: coordinates of an electron in z: 2, or more with momenta after its position. Then q
+            is the density of both, and log_q = ln q(x, p) - ln r(p) with a known r.
     """
 
     claim: str = ""
@@ -82,6 +82,13 @@ class Flow(nn.Module):
     def log_prob(self, x: Tensor) -> Tensor:
         """ln q(x), differentiable.  x (size, n, 2) -> (size,)."""
         raise NotImplementedError
+
+    def located(self, x: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+        """ln q(x) (size,) of any x (size, n, 2); minus infinity where none was found.
+
+        The generator is that of a log_prob that is random.
+        """
+        return self.log_prob(x)
 
 
 @torch.no_grad()

@@ -152,15 +152,7 @@ class _Layer(nn.Module):
         # with this curvature a pair beyond the edge stays where it is, but for a shift, if s is
         # CONTRACTION; closer ones are pushed apart. The other numbers are from trainings at n = 20
         curvature, edge = (1 / CONTRACTION - 1) / n, 0.7 * radius
-        self.A = Radial(
-            ramps,
-            reach=1.6 * radius,
-            linear=0.002 / CONTRACTION,
-            curvature=0.001 / CONTRACTION,
-            edge=radius,
-            height=0.1 / CONTRACTION,
-            soft=0.1 * radius,
-        )
+        self.A = _of_one(radius, ramps, height=0.1 / CONTRACTION)
         self.B = Radial(
             ramps,
             reach=2.5 * radius,
@@ -251,15 +243,8 @@ class _Lines(nn.Module):
     def __init__(self, w: Tensor, radius: float, ramps: int) -> None:
         super().__init__()
         self.register_buffer("w", w, persistent=False)
-        self.phi = Radial(
-            ramps,
-            reach=1.6 * radius,
-            linear=0.002 / CONTRACTION,
-            curvature=0.001 / CONTRACTION,
-            edge=radius,
-            height=2 / CONTRACTION / LINES,  # a tenth of it is slow to grow
-            soft=0.1 * radius,
-        )
+        # a tenth of this height is slow to grow
+        self.phi = _of_one(radius, ramps, height=2 / CONTRACTION / LINES)
 
     def forward(self, y: Tensor) -> Tensor:
         """The sum.  y (size, 2, n) -> (size,)."""
@@ -272,6 +257,19 @@ class _Lines(nn.Module):
         f, g = self.phi.derivatives(along.square())
         bend = torch.einsum("ka,kb,ski->sabi", w, w, f + g * along.square())
         return w.T @ (f * along), bend
+
+
+def _of_one(radius: float, ramps: int, height: float) -> Radial:
+    """A convex function of one electron's distance from the centre, or along a line."""
+    return Radial(
+        ramps,
+        reach=1.6 * radius,
+        linear=0.002 / CONTRACTION,
+        curvature=0.001 / CONTRACTION,
+        edge=radius,
+        height=height,
+        soft=0.1 * radius,
+    )
 
 
 def _orbits(group: str) -> list[Tensor]:

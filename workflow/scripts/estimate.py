@@ -10,7 +10,6 @@ from qdflow.family import rebuild
 from qdflow.free_energy import WEIGHTS
 from qdflow.progress import progress
 from qdflow.summary import COLUMNS, rows
-from qdflow.symmetry import Averaged
 from qdflow.system import System
 
 job = snakemake.params.job
@@ -19,9 +18,7 @@ model = checkpoint.load(Path(snakemake.input.model))
 system = System(**model["system"])
 generator = torch.Generator().manual_seed(job["seed"])
 columns = dict(job["columns"])
-flow = rebuild(model, columns["beta"])
-if columns["symmetry"] != "none":
-    flow = Averaged(flow, columns["symmetry"])
+flow = rebuild(model, columns["beta"], columns["symmetry"])
 columns["symmetry"] = flow.symmetry  # with what the flow has by itself
 
 wc = snakemake.wildcards

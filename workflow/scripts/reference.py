@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -32,8 +33,10 @@ columns = {
 methods = dict.fromkeys(result.estimates, "metropolis") | {"F": "ladder", "S": "ladder"}
 estimates = rows(result.estimates, methods, result.r_hat, **columns)
 ladder = pd.DataFrame(result.rungs)
-samples = tables.configurations(result.x, energy=system.energy(torch.from_numpy(result.x)).numpy())
+energy = system.energy(torch.from_numpy(result.x)).numpy()
+chain = np.repeat(np.arange(budget.ladders), len(energy) // budget.ladders)
+samples = tables.configurations(result.x, energy=energy, chain=chain)
 note = {"config": job, "seed": job["seed"]}
-tables.write(samples, snakemake.output.samples, tables.SAMPLES, **note)
+tables.write(samples, snakemake.output.samples, tables.REFERENCE_SAMPLES, **note)
 tables.write(ladder, snakemake.output.ladder, RUNGS, **note)
 tables.write(estimates, snakemake.output.estimates, COLUMNS, **note)

@@ -11,10 +11,11 @@ from rich.table import Table
 
 from qdflow import tables
 from qdflow.comparison import COMPARISONS
-from qdflow.summary import COLUMNS, overview
+from qdflow.summary import COLUMNS, agreement, overview
 
 results = Path(sys.argv[1])
-shown = overview(tables.read(results / "summary.parquet", "summarize", COLUMNS))
+summary = tables.read(results / "summary.parquet", "summarize", COLUMNS)
+shown, others = overview(summary), agreement(summary)
 compared = results / "comparisons.parquet"
 console = Console(width=None if sys.stdout.isatty() else 160)
 table = Table(*shown.columns, title="Results")
@@ -22,6 +23,15 @@ for row in shown.itertuples(index=False):
     table.add_row(*row)
 console.print(table)
 console.print("157.563(4) means 157.563 +- 0.004, one standard error.", highlight=False)
+if len(others):
+    worst = others.iloc[0]
+    console.print(
+        f"F by LFEP, BAR and annealing, where not refused: {len(others)} estimates; the farthest"
+        f" from the reference is {worst['cell']} at beta = {worst['beta']:g} by {worst['method']},"
+        f" {worst['sigmas']:+.1f} sigma.",
+        highlight=False,
+        soft_wrap=True,
+    )
 if compared.exists():
     for row in tables.read(compared, "compare", COMPARISONS).itertuples():
         against = f"{row.cell} against {row.against} at beta = {row.beta:g}"

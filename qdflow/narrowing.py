@@ -1,0 +1,124 @@
+"""F between bounds as close as one asks for, by annealing that takes as many steps as it needs."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qdflow import bounds
+from qdflow.annealing import Path, Schedule, Works, anneal, path, pilot
+from qdflow.flows.base import Flow
+from qdflow.stats import Estimate, Found, iid_mean
+from qdflow.system import System
+
+LEAST_STEPS, TRIAL_CHAINS = 8, 64
+MARGIN = 1.2  # more steps than the trial asks for
+
+
+class Budget(NamedTuple):
+    """How far to go.
+
+    Attributes:
+        width: wanted distance of the bounds, in energy.
+        chains: in each direction.
+        max_steps: at most, and 8 or more.
+    """
+
+    width: float
+    chains: int
+    max_steps: int
+
+
+class Narrowed(NamedTuple):
+    """The result.
+
+    Attributes:
+        found: F by `annealed`, `annealed_lower` and `annealed_upper`.
+        steps: that were taken, a number without error.
+        accepted: the share of accepted moves, over the densities between.
+    """
+
+    found: dict[str, Found]
+    steps: Estimate
+    accepted: Estimate
+
+
+def narrow(
+    flow: Flow,
+    system: System,
+    beta: float,
+    reference: NDArray[np.float64],
+    budget: Budget,
+    generator: torch.Generator,
+    report: Callable[[int, int, str], None] = lambda _done, _total, _news: None,
+) -> Narrowed:
+    """Anneal between a flow and p in as many steps as bring the bounds together.
+
+    What is lost on the way falls as one over the number of steps, once there are enough of them
+    (Crooks, Phys. Rev. E 61, 2361 (2000)): a trial with few steps and chains says how many. The
+    trial is no part of the result.
+
+    Args:
+        flow: that covers p by itself: with all permutations, and an exact inverse or log_prob.
+        system: gives H.
+        beta: inverse temperature.
+        reference: (chains, draws, n, 2) of p; the starts are spread over all chains.
+        budget: when to stop.
+        generator: of samples and moves.
+        report: called with the densities done, their number, and a line of news.
+
+    Raises:
+        ValueError: the flow is labelled, or cannot be annealed from p; or the reference has fewer
+            than `budget.chains` configurations or than four a chain.
+    """
+    if "permutation" not in flow.symmetry.split("+"):
+        raise ValueError(
+            f"{type(flow).__name__} covers one relabelling of each configuration, and p all of"
+            " them; anneal a flow that has the symmetry of permutations"
+        )
+    way = path(flow, system, beta, generator)
+    plan, steps = pilot(way, generator), LEAST_STEPS
+    few = min(TRIAL_CHAINS, budget.chains)
+    trial, _ = _annealed(way, plan.schedule(steps), reference, few, beta, generator)
+    apart = width(trial)
+    steps = math.ceil(MARGIN * (apart.mean + apart.stderr) / budget.width * steps)
+    steps = min(max(steps, LEAST_STEPS), budget.max_steps)
+    found, works = _annealed(
+        way, plan.schedule(steps), reference, budget.chains, beta, generator, report
+    )
+    return Narrowed(found, Estimate(steps, 0.0, 1), iid_mean(works.accepted))
+
+
+def width(found: dict[str, Found]) -> Estimate:
+    """Of the interval between the bounds."""
+    return found["annealed_upper"].estimate.minus(found["annealed_lower"].estimate)
+
+
+def _annealed(
+    way: Path,
+    schedule: Schedule,
+    reference: NDArray[np.float64],
+    chains: int,
+    beta: float,
+    generator: torch.Generator,
+    report: Callable[[int, int, str], None] = lambda _done, _total, _news: None,
+) -> tuple[dict[str, Found], Works]:
+    starts = _starts(reference, chains)
+    u_p = way.from_reference(torch.from_numpy(starts.reshape(-1, *starts.shape[2:])))
+    works = anneal(way, schedule, way.from_flow(len(u_p)), u_p, generator, report)
+    forward, backward = works.forward.numpy(), works.backward.numpy()
+    return bounds.annealed(forward, backward.reshape(starts.shape[:2]), beta), works
+
+
+def _starts(reference: NDArray[np.float64], chains: int) -> NDArray[np.float64]:
+    """About so many configurations, evenly from each chain of the reference."""
+    each = chains // len(reference)
+    if not 4 <= each <= reference.shape[1]:
+        raise ValueError(
+            f"{chains} chains are {each} for each of the {len(reference)} of the reference, which"
+            f" have {reference.shape[1]} configurations; take at least 4 and no more than that"
+        )
+    return reference[:, np.linspace(0, reference.shape[1] - 1, each).round().astype(int)]

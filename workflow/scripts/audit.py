@@ -1,0 +1,29 @@
+"""Look for folds in one flow, and for anything else that would make ln q no log-density."""
+
+from pathlib import Path
+
+import torch
+
+from qdflow import checkpoint, tables
+from qdflow.audit import Budget, audit, verdict
+from qdflow.family import rebuild
+from qdflow.progress import progress
+from qdflow.stats import Found
+from qdflow.summary import COLUMNS, found_rows
+
+job = snakemake.params.job
+torch.set_num_threads(snakemake.threads)
+columns = dict(job["columns"])
+model = checkpoint.load(Path(snakemake.input.model))
+flow = rebuild(model, columns["beta"], columns["symmetry"])
+columns["symmetry"] = flow.symmetry
+generator = torch.Generator().manual_seed(job["seed"])
+
+wc = snakemake.wildcards
+with progress(f"audit {wc.cell} beta={wc.beta} seed={wc.seed}", Path(snakemake.log[0])) as report:
+    checks = audit(flow, columns["beta"], Budget(**job["audit"]), generator, report)
+
+found = {(check.quantity, "audit"): Found(check.estimate) for check in checks.values()}
+table = found_rows(found, verdict(flow, checks), **columns)
+note = {"config": job, "seed": job["seed"]}
+tables.write(table, snakemake.output[0], COLUMNS, **note)
