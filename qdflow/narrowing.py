@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qdflow import bounds
 from qdflow.annealing import Path, Schedule, Works, anneal, path, pilot
 from qdflow.flows.base import Flow
-from qdflow.stats import Estimate, Found, iid_mean
+from qdflow.stats import Estimate, Found, effective_share, iid_mean
 from qdflow.system import System
 
 LEAST_STEPS, TRIAL_CHAINS = 8, 64
@@ -39,11 +39,15 @@ class Narrowed(NamedTuple):
         found: F by `annealed`, `annealed_lower` and `annealed_upper`.
         steps: that were taken, a number without error.
         accepted: the share of accepted moves, over the densities between.
+        ess: effective share of the weights of the chains from q to p. The flow and the moves after
+            it are a flow, too (Wu, Köhler & Noé, Stochastic normalizing flows (2020)), whose
+            variational F is `annealed_upper`.
     """
 
     found: dict[str, Found]
     steps: Estimate
     accepted: Estimate
+    ess: Estimate
 
 
 def narrow(
@@ -89,7 +93,8 @@ def narrow(
     found, works = _annealed(
         way, plan.schedule(steps), reference, budget.chains, beta, generator, report
     )
-    return Narrowed(found, Estimate(steps, 0.0, 1), iid_mean(works.accepted))
+    share = effective_share(works.forward.numpy())
+    return Narrowed(found, Estimate(steps, 0.0, 1), iid_mean(works.accepted), share)
 
 
 def width(found: dict[str, Found]) -> Estimate:

@@ -34,6 +34,9 @@ def test_the_bounds_come_as_close_as_they_are_asked_to(generator, reference):
         assert found["annealed_upper"].estimate.sigmas_from(F) > -4
     assert abs(close.found["annealed"].estimate.sigmas_from(F)) < 4
     assert 0.5 < close.accepted.mean < 1
+    assert 0 < wide.ess.mean < close.ess.mean <= 1
+    lost = close.found["annealed_upper"].estimate.mean - F
+    assert close.ess.mean > 1 - 4 * BETA * lost  # of narrow normal works it is 1 - 2 beta lost
 
 
 def test_no_more_steps_than_are_allowed(generator, reference):

@@ -38,6 +38,7 @@ found = {("F", method): one for method, one in result.found.items()}
 found |= {
     ("annealing_steps", "annealed"): Found(result.steps),
     ("annealing_accepted", "annealed"): Found(result.accepted),
+    ("ess", "annealed"): Found(result.ess),
 }
 note = {"config": job, "seed": job["seed"]}
 tables.write(found_rows(found, **columns), snakemake.output[0], COLUMNS, **note)
