@@ -9,13 +9,15 @@ import torch
 from numpy.typing import NDArray
 
 from qdflow import bounds
-from qdflow.annealing import Path, Schedule, Works, anneal, path, pilot
+from qdflow.annealing import Path, Pilot, Schedule, Works, anneal, path, pilot
 from qdflow.flows.base import Flow
 from qdflow.stats import Estimate, Found, effective_share, iid_mean
 from qdflow.system import System
 
 LEAST_STEPS, TRIAL_CHAINS = 8, 64
-MARGIN = 1.2  # more steps than the trial asks for
+TRIALS = 4  # at most
+SLOWEST = 0.4  # power of the steps with which the width is taken to fall at least
+MARGIN = 1.2  # more steps than the trials ask for
 
 
 class Budget(NamedTuple):
@@ -62,8 +64,8 @@ def narrow(
     """Anneal between a flow and p in as many steps as bring the bounds together.
 
     What is lost on the way falls as one over the number of steps, once there are enough of them
-    (Crooks, Phys. Rev. E 61, 2361 (2000)): a trial with few steps and chains says how many. The
-    trial is no part of the result.
+    (Crooks, Phys. Rev. E 61, 2361 (2000)), and more slowly before. Trials with few chains say how
+    fast, and how many steps are enough; they are no part of the result.
 
     Args:
         flow: that covers p by itself: with all permutations, and an exact inverse or log_prob.
@@ -84,12 +86,8 @@ def narrow(
             " them; anneal a flow that has the symmetry of permutations"
         )
     way = path(flow, system, beta, generator)
-    plan, steps = pilot(way, generator), LEAST_STEPS
-    few = min(TRIAL_CHAINS, budget.chains)
-    trial, _ = _annealed(way, plan.schedule(steps), reference, few, beta, generator)
-    apart = width(trial)
-    steps = math.ceil(MARGIN * (apart.mean + apart.stderr) / budget.width * steps)
-    steps = min(max(steps, LEAST_STEPS), budget.max_steps)
+    plan = pilot(way, generator)
+    steps = _enough(way, plan, reference, budget, beta, generator)
     found, works = _annealed(
         way, plan.schedule(steps), reference, budget.chains, beta, generator, report
     )
@@ -100,6 +98,32 @@ def narrow(
 def width(found: dict[str, Found]) -> Estimate:
     """Of the interval between the bounds."""
     return found["annealed_upper"].estimate.minus(found["annealed_lower"].estimate)
+
+
+def _enough(
+    way: Path,
+    plan: Pilot,
+    reference: NDArray[np.float64],
+    budget: Budget,
+    beta: float,
+    generator: torch.Generator,
+) -> int:
+    """Steps, by trials of which each takes as many as the last one asked for."""
+    few = min(max(TRIAL_CHAINS, budget.chains // 8), budget.chains)
+    steps, power = LEAST_STEPS, 1.0
+    tried: list[tuple[int, float]] = []
+    for _ in range(TRIALS):
+        found, _ = _annealed(way, plan.schedule(steps), reference, few, beta, generator)
+        apart = width(found)
+        tried.append((steps, max(apart.mean + apart.stderr, budget.width / 10)))
+        if len(tried) > 1:
+            (a, wide), (b, close) = tried[-2:]
+            power = min(max(math.log(wide / close) / math.log(b / a), SLOWEST), 1.0)
+        wanted = MARGIN * steps * (tried[-1][1] / budget.width) ** (1 / power)
+        before, steps = steps, math.ceil(min(max(wanted, LEAST_STEPS), budget.max_steps))
+        if steps <= 1.5 * before or steps == budget.max_steps:
+            break
+    return steps
 
 
 def _annealed(
