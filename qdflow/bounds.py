@@ -25,10 +25,17 @@ Array = NDArray[np.float64]
 LEAST_OVERLAP = 0.03  # Klimovich, Shirts & Mobley, J. Comput.-Aided Mol. Des. 29, 397 (2015)
 LEAST_ESS = 100.0
 WORST_K = 0.7  # Vehtari et al., J. Mach. Learn. Res. 25, 72 (2024): beyond it no error bar holds
+LOST = 5.0  # times the overlap that p sees: more than the two, which are noisy, differ by chance
 CHAINS = 8  # of the independence sampler
 
 
-def free_energies(w_q: ArrayLike, w_p: ArrayLike, beta: float) -> dict[str, Found]:
+def free_energies(
+    w_q: ArrayLike,
+    w_p: ArrayLike,
+    beta: float,
+    home: float = 1.0,
+    covering: ArrayLike | None = None,
+) -> dict[str, Found]:
     """F by method: `lower`, `lfep`, `bar`.
 
     lower is the bound E_p[H + ln q / beta] <= F; lfep is -ln E_q[e^w] / beta (Zwanzig, J. Chem.
@@ -37,40 +44,59 @@ def free_energies(w_q: ArrayLike, w_p: ArrayLike, beta: float) -> dict[str, Foun
 
     Args:
         w_q: (samples,) independent samples of q.
-        w_p: (chains, draws) of p.
+        w_p: (chains, draws) of p; infinite where no preimage was found.
         beta: inverse temperature.
+        home: see `lost_part`.
+        covering: (chains, draws) in place of w_p for the lower bound, of a density that covers p.
     """
     w_q, w_p = np.asarray(w_q, float), np.asarray(w_p, float)
-    return {"lower": Found(chain_mean(-w_p / beta)), "lfep": lfep(w_q, w_p, beta)} | {
-        "bar": bar(-w_q, w_p, beta)
+    missing = int(np.isposinf(w_p).sum())
+    why = f"no preimage was found for {missing} of {w_p.size} configurations of the reference"
+    return {
+        "lower": Found(chain_mean(-np.asarray(w_p if covering is None else covering) / beta)),
+        "lfep": lfep(w_q, w_p, beta, home),
+        "bar": refused(0, why) if missing else bar(-w_q, w_p, beta),
     }
 
 
-def lfep(w_q: Array, w_p: Array, beta: float) -> Found:
-    """-ln E_q[e^w] / beta.
+def lfep(w_q: Array, w_p: Array, beta: float, home: float = 1.0) -> Found:
+    """-ln E_q[e^w] / beta; refused where few samples carry it, or if it has lost a part of p.
 
-    It is refused if few samples carry the weight, or if the samples of p are much less at home
-    among those of q than the latter know of: then q has lost a part of p.
+    The error allows for the weights that are yet to come (`qdflow.stats.unseen_squares`).
+    Arguments as those of `lost_part`.
     """
     share = effective_share(w_q)
     ess = share.mean * w_q.size
-    F = -(logsumexp(w_q) - np.log(w_q.size)) / beta
-    found = Estimate(float(F), np.sqrt(1 / ess - 1 / w_q.size) / beta, ess)
-    if (seen := effective_share_of_p(w_p)) < share.mean / 5:
-        return refused(
-            ess,
-            f"the effective share is {share.mean:.2g} on the flow's samples and {seen:.2g} on the"
-            " reference's: the flow has lost a part of them",
-        )
-    if fault := _light(w_q, ess):
+    if fault := lost_part(w_q, w_p, home) or _light(w_q, ess):
         return refused(ess, fault)
-    return Found(found)
+    F = -(logsumexp(w_q) - np.log(w_q.size)) / beta
+    unseen = np.square(softmax(w_q)).max() * unseen_squares(w_q, 1)
+    return Found(Estimate(float(F), np.sqrt(1 / ess - 1 / w_q.size + unseen) / beta, ess))
+
+
+def lost_part(w_q: Array, w_p: Array, home: float = 1.0) -> str:
+    """Why weights say nothing of all of p: its own samples see less overlap; empty if they do.
+
+    Args:
+        w_q: (samples,).
+        w_p: (chains, draws).
+        home: share of q's samples in the domain in which p is taken, where it is not everywhere.
+    """
+    share, seen = effective_share(w_q).mean, home * effective_share_of_p(w_p)
+    if seen >= share / LOST:
+        return ""
+    return (
+        f"the effective share is {share:.2g} on the flow's samples and {seen:.2g} on the"
+        " reference's: the flow has lost a part of them"
+    )
 
 
 def effective_share_of_p(w_p: ArrayLike) -> float:
     """What `qdflow.stats.effective_share` estimates, from samples of p: 1 / (E_p[w] E_p[1/w]).
 
-    It sees the modes that q has lost; where w is infinite, q is 0 and the share is, too. Any shape.
+    It sees the modes that q has lost; where w is infinite, q is 0 and the share is, too. Where p
+    is taken in a domain only, E_p[1/w] = q(domain) / Z: then it is the share over q(domain). Any
+    shape.
     """
     w = np.asarray(w_p, float).ravel()
     if np.isposinf(w).any():
@@ -127,15 +153,25 @@ def annealed(forward: ArrayLike, backward: ArrayLike, beta: float) -> dict[str, 
     }
 
 
-def energies(energy: ArrayLike, w_q: ArrayLike, generator: np.random.Generator) -> dict[str, Found]:
+def energies(
+    energy: ArrayLike,
+    w_q: ArrayLike,
+    w_p: ArrayLike,
+    generator: np.random.Generator,
+    home: float = 1.0,
+) -> dict[str, Found]:
     """<E> of p by method, from samples of q: `snis` and `independence`.
 
     Args:
-        energy: (samples,) H of independent samples of q.
+        energy: (samples,) H, or any other quantity whose mean is wanted.
         w_q: (samples,).
-        generator: of the acceptances.
+        w_p: (chains, draws) of p, which know what q has lost; then both are refused.
+        generator: of the Metropolis chains.
+        home: see `lost_part`.
     """
     energy, w_q = np.asarray(energy, float), np.asarray(w_q, float)
+    if fault := lost_part(w_q, np.asarray(w_p, float), home):
+        return dict.fromkeys(("snis", "independence"), refused(0.0, fault))
     return {"snis": snis(energy, w_q), "independence": independence(energy, w_q, generator)}
 
 

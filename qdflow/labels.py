@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.special import entr
 
-from qdflow.stats import Estimate, Found, refused
+from qdflow.stats import Estimate, Found, proportion, refused
 from qdflow.symmetry import GROUPS, act
 
 Array = NDArray[np.float64]
@@ -67,8 +68,9 @@ def lost(order: NDArray[Any], n: int, beta: float) -> Found:
     KL(q || q_sym) / beta, where q_sym is the mean over the relabellings. It is no less than
     (ln n! - S) / beta, S the entropy of the domain in which a sample of q lies: a divergence does
     not grow if all but the domain is forgotten (Cover & Thomas, Elements of Information Theory
-    (2006), section 2.8). S is estimated with a correction for domains that were not seen (Chao &
-    Shen, Environ. Ecol. Stat. 10, 429 (2003)), and refused where those make up too much.
+    (2006), section 2.8). S is taken as large as it can be: what is in domains that were not seen,
+    the share of samples that are alone in theirs (Good, Biometrika 40, 237 (1953)), is spread over
+    all n! of them; the rest has the correction of Miller (1955). Refused where that share is large.
 
     Args:
         order: (samples, n) `Sites.order` of independent samples.
@@ -76,13 +78,14 @@ def lost(order: NDArray[Any], n: int, beta: float) -> Found:
         beta: inverse temperature.
     """
     counts = np.unique(order, axis=0, return_counts=True)[1]
-    samples = len(order)
-    seen = 1 - (counts == 1).sum() / samples  # the probability of all domains that were seen
-    if seen < LEAST_SEEN:
-        return refused(samples, f"{1 - seen:.0%} of the samples are alone in their domain")
-    p = seen * counts / samples
-    entropy = -(p * np.log(p) / (1 - (1 - p) ** samples)).sum()
+    samples, log_all = len(order), math.lgamma(n + 1)
+    unseen = (counts == 1).sum() / samples
+    if unseen > 1 - LEAST_SEEN:
+        return refused(samples, f"{unseen:.0%} of the samples are alone in their domain")
+    p = (1 - unseen) * counts / samples
+    S = entr(p).sum() + entr(unseen) + unseen * log_all + (counts.size - 1) / (2 * samples)
     scatter = np.repeat(np.log(counts / samples), counts).std()
-    error = max(scatter / math.sqrt(samples), math.log(samples) / samples)  # as if one were away
-    value = max(0.0, math.lgamma(n + 1) - entropy)
+    of_unseen = proportion(unseen, samples).stderr * log_all
+    error = math.hypot(scatter / math.sqrt(samples), of_unseen)
+    value = max(0.0, log_all - S)
     return Found(Estimate(value / beta, error / beta, samples))

@@ -37,6 +37,7 @@ def all_problems() -> list[Problem]:
         _normal("half as wide again, in 4 dimensions", 0.0, 1.5, 4),
         _normal("a tenth too narrow, in 2 dimensions", 0.0, 0.9, 2),
         _normal("a fifth too narrow", 0.0, 0.8, 1),
+        _few(),
         _gain(),
         _chains("chains of correlation 0.5", 0.5),
         _chains("chains of correlation 0.9", 0.9),
@@ -68,7 +69,7 @@ def _normal(name: str, shift: float, s: float, d: int) -> Problem:
             variational(energy(x), log_q(x), BETA)
             | {"ess": effective_share(w_q)}
             | bounds.free_energies(w_q, w_p, BETA)
-            | {f"E, {k}": f for k, f in bounds.energies(energy(x), w_q, rng).items()}
+            | {f"E, {k}": f for k, f in bounds.energies(energy(x), w_q, w_p, rng).items()}
         )
 
     E, S = d * spread / 2 / BETA, d * (1 + log_2pi + 2 * math.log(s)) / 2
@@ -77,6 +78,18 @@ def _normal(name: str, shift: float, s: float, d: int) -> Problem:
     truth = {"F": E - S / BETA, "E": E, "S": S, "C": d * (s**4 / 2 + s**2 * shift**2)}
     truth |= {"ess": _share(shift, s) ** d, "lower": F - lost, "lfep": F, "bar": F}
     return Problem(name, truth | {f"E, {k}": d / 2 / BETA for k in ("snis", "independence")}, run)
+
+
+def _few() -> Problem:
+    """F by LFEP from N(0, 1) for N(1.8, 1): 4 % of the samples carry it."""
+    shift, draws = 1.8, 5000
+
+    def run(rng: np.random.Generator) -> Estimates:
+        x, y = rng.normal(size=draws), shift + rng.normal(size=(CHAINS, DRAWS))
+        w_q, w_p = (shift * v - shift**2 / 2 for v in (x, y))
+        return {"lfep": bounds.lfep(w_q, w_p, BETA)}
+
+    return Problem("shifted by 1.8 sigma", {"lfep": 0.0}, run)
 
 
 def _share(shift: float, s: float) -> float:

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from qdflow import bases, bounds, labels
 from qdflow.flows.base import Flow
-from qdflow.stats import Estimate, Found, chain_mean, iid_mean, refused
+from qdflow.stats import Estimate, Found, iid_mean, proportion, refused
 from qdflow.system import TRAPS, System
 
 Array = NDArray[np.float64]
 
-NEVER = -1e6  # ln of a weight that counts for nothing, and is a number all the same
+NEVER = -1e6  # ln of a weight outside of the domain: 0 in sums, but a number in sorts
 FOR_SITES = 0.1  # of the flow's samples, which are used for nothing else
 CHUNK = 1000  # configurations at a time
-SHARE = 0.01  # of the Ginibre ensemble in a density that is to cover all of p
+SHARE = 0.01  # of the Ginibre ensemble in what is to cover all of p: costs 0.01 kT elsewhere
 
 
 class Samples(NamedTuple):
@@ -51,7 +51,8 @@ class _Sides(NamedTuple):
     x: Array
     w: Array
     reference: Array
-    offset: float  # F where these samples live, less F
+    offset: float = 0.0  # F where these samples live, less F
+    home: float = 1.0  # share of the samples of q that live there
 
 
 def sandwich(
@@ -84,7 +85,7 @@ def sandwich(
         report: called with the configurations of the reference done, and all of them.
     """
     w, n = _log_weight(system, beta, samples.x, samples.log_q), system.n
-    sides, found, note = _Sides(samples.x, w, samples.reference, 0.0), {}, ""
+    sides, found, note = _Sides(samples.x, w, samples.reference), {}, ""
     if labelled := "permutation" not in flow.symmetry.split("+"):
         sides, order = _one_domain(flow, samples, w, beta)
         found["lost_relabellings", "domain"] = cost = labels.lost(order, n, beta)
@@ -98,16 +99,13 @@ def sandwich(
         note = "of q, relabelled, " if labelled else "of q "
         note += f"with {SHARE:.0%} of a Ginibre ensemble; no preimage found for"
         note += f" {missing} of {log_q.size} configurations"
-    w_p = _log_weight(system, beta, sides.reference, log_q)
-    bound = -_log_weight(system, beta, sides.reference, covering) / beta
-    why = f"no preimage was found for {missing} of {log_q.size} configurations of the reference"
-    F = {
-        "lower": Found(chain_mean(bound)),
-        "lfep": bounds.lfep(sides.w, w_p, beta),
-        "bar": refused(0, why) if missing else bounds.bar(-sides.w, w_p, beta),
-    }
+    w_p, w_covering = (
+        _log_weight(system, beta, sides.reference, values) for values in (log_q, covering)
+    )
+    found["no_preimage", "located"] = Found(proportion(missing / log_q.size, log_q.size))
+    F = bounds.free_energies(sides.w, w_p, beta, sides.home, w_covering)
     found |= {("F", method): _lowered(one, sides.offset) for method, one in F.items()}
-    found |= _means(system, beta, sides, luck)
+    found |= _means(system, beta, sides, w_p, luck)
     return Sandwich(_refused_if_away(found, sides.w), note)
 
 
@@ -122,7 +120,7 @@ def _refused_if_away(found: dict[tuple[str, str], Found], w: Array) -> dict[tupl
 
 
 def _means(
-    system: System, beta: float, sides: _Sides, luck: np.random.Generator
+    system: System, beta: float, sides: _Sides, w_p: Array, luck: np.random.Generator
 ) -> dict[tuple[str, str], Found]:
     x = torch.from_numpy(sides.x)
     V, V_ee = system.trap_energy(x).numpy(), system.pair_energy(x).numpy()
@@ -130,7 +128,7 @@ def _means(
     return {
         (quantity, method): one
         for quantity, values in (("E", V + V_ee), ("virial", virial))
-        for method, one in bounds.energies(values, sides.w, luck).items()
+        for method, one in bounds.energies(values, sides.w, w_p, luck, sides.home).items()
     }
 
 
@@ -152,6 +150,7 @@ def _one_domain(
         np.where(home, w[first:], NEVER),
         reference.reshape(chains, draws, *shape),
         math.lgamma(x.shape[1] + 1) / beta,
+        float(home.mean()),
     ), order
 
 

@@ -118,21 +118,25 @@ def effective_share(log_weight: ArrayLike) -> Estimate:
     return Estimate(share, float(np.sqrt(variance + share**2 * min(unseen, 1))), w.size)
 
 
-def unseen_squares(log_weight: ArrayLike) -> float:
+def unseen_squares(log_weight: ArrayLike, power: int = 2) -> float:
     """What the sample variance of a weighted sum lacks, over the square of its largest term.
 
     The squares of the weights have a tail of shape 2k, whose mean beyond any point is 1 / (1 - 2k)
     times that point. The largest weight stands for all that are larger still, and counts but
-    once: without the rest, intervals that hang on few weights are too short, as
-    docs/validation.md has it. Where k is so large that it hardly can be told from 1/2, the factor
-    is `LARGEST_STANDS_FOR`.
+    once: without the rest, intervals that hang on few weights are too short. Where k is so large
+    that it hardly can be told from 1/2, the factor is `LARGEST_STANDS_FOR`.
+
+    That is the factor of a sum of weights (power 1). The powers are no theorem: that of weights
+    times values which depend on the same x, and that of an ESS, need its square for their coverage
+    (docs/validation.md).
 
     Args:
         log_weight: (samples,) ln w, up to a constant.
+        power: of the factor.
     """
     k = pareto_k(log_weight)
     left = 1 - 2 * max(k.mean, 0) if k else 1.0
-    return 1 / max(left, 1 / LARGEST_STANDS_FOR) ** 2 - 1
+    return 1 / max(left, 1 / LARGEST_STANDS_FOR) ** power - 1
 
 
 def pareto_k(log_weight: ArrayLike) -> Estimate | None:

@@ -49,6 +49,7 @@ QUANTITIES = {  # and their units: energies are in the trap's, S and C in Boltzm
     "log_q_defect": "1",
     "round_trip": "length",
     "normalisation": "1",
+    "no_preimage": "1",
     "lost_relabellings": "energy",
     "misfit": "energy",
     "annealing_steps": "1",

@@ -140,6 +140,21 @@ def test_a_density_that_is_not_normalised_is_caught(generator):
     assert audit.verdict(flow, found).startswith("failed: log_prob differs")
 
 
+@pytest.mark.parametrize("off", [0.0, 0.5])
+def test_the_integral_of_two_electrons_knows_a_wrong_density_from_a_coarse_grid(off, generator):
+    """The flow is narrow: its grid alone has an error of a third or so, which excuses nothing."""
+    flow = flows.build("autoregressive", System(2), generator, hidden=[4])
+    exact, scale = flow.log_prob, 0.2
+    flow.log_prob = lambda x: exact(x / scale) - 4 * math.log(scale) + off
+    draw = flow.draw
+    flow.draw = lambda size, g: draw(size, g)._replace(x=scale * draw(size, g).x)
+    x = flow.draw(1000, generator).x
+    found = audit.sampled_normalisation(flow, x, 20_000, generator)
+    assert abs(found.sigmas_from(math.exp(off))) < 4
+    check = audit.normalised(flow, 2, generator)
+    assert bool(check.fault) == bool(off)
+
+
 def test_folds_without_weight_are_told(generator):
     """At a shift of 5 the mirror image has a weight of e^-50: it is found, and F stays."""
     flow = Folding(5.0)

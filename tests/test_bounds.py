@@ -7,6 +7,7 @@ import pytest
 
 from qdflow import bounds
 from qdflow.free_energy import bar_difference
+from qdflow.stats import effective_share
 
 BETA = 2.0
 F = -math.log(math.sqrt(2 * math.pi)) / BETA  # of beta H = (y - shift)^2 / 2
@@ -24,7 +25,7 @@ def samples(rng, shift, size=4000, draws=250):
 
 def test_refused_without_overlap(rng):
     energy, w_q, w_p = samples(rng, shift=6.0)
-    found = bounds.free_energies(w_q, w_p, BETA) | bounds.energies(energy, w_q, rng)
+    found = bounds.free_energies(w_q, w_p, BETA) | bounds.energies(energy, w_q, w_p, rng)
     assert found["lower"].estimate.mean < F
     for method in ("lfep", "bar", "snis", "independence"):
         assert found[method].refusal.startswith("refused: ")
@@ -42,9 +43,23 @@ def test_a_dropped_mode_is_caught_by_the_reference(rng):
         return p + v**2 / 2 + math.log(2 * math.pi) / 2
 
     found = bounds.free_energies(w(x), w(y), BETA)
-    assert "lost a part" in found["lfep"].refusal
+    found |= bounds.energies(x**2, w(x), w(y), rng)
+    for method in ("lfep", "snis", "independence"):
+        assert "lost a part" in found[method].refusal
     two_modes = F - T * math.log(2)
     assert abs(found["bar"].estimate.sigmas_from(two_modes)) < 4
+
+
+def test_what_lives_elsewhere_is_not_lost(rng):
+    """Of q a tenth is in the domain of p, and of that nothing is amiss: both sides agree."""
+    w_q = np.where(rng.random(20_000) < 0.1, rng.normal(-0.02, 0.2, 20_000), -1e6)
+    w_p = rng.normal(0.02, 0.2, (8, 500)) - math.log(0.1)  # of normal weights; 1/Z is q(domain)
+    seen = bounds.effective_share_of_p(w_p)
+    assert seen == pytest.approx(10 * effective_share(w_q).mean, rel=0.1)
+    assert not bounds.lost_part(w_q, w_p, home=0.1)
+    lost = np.where(rng.random(w_p.shape) < 0.9, w_p, w_p + 6)
+    assert not bounds.lost_part(w_q, lost)
+    assert "lost a part" in bounds.lost_part(w_q, lost, home=0.1)
 
 
 def test_a_frozen_chain_is_caught(rng):

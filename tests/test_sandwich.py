@@ -8,7 +8,7 @@ import torch
 from oracles import boltzmann_of_two, two_electrons
 
 from qdflow.flows.base import Draw, Flow
-from qdflow.sandwich import NEVER, Samples, sandwich
+from qdflow.sandwich import NEVER, SHARE, Samples, _covering, _Sides, sandwich
 from qdflow.stats import Estimate
 from qdflow.system import System
 
@@ -96,6 +96,7 @@ def test_labels_and_misfit_make_up_what_is_lost(generator, rng):
 def test_what_has_no_preimage_is_counted_and_told(generator, rng):
     _, (found, note) = look(Gapped("permutation"), generator, rng)
     assert "no preimage was found for" in found["F", "bar"].refusal
+    assert found["no_preimage", "located"].estimate.mean > 0.1
     assert "lost a part" in found["F", "lfep"].refusal
     assert math.isfinite(found["F", "lower"].estimate.mean)
     assert found["F", "lower"].estimate.sigmas_from(F) < 4
@@ -123,6 +124,18 @@ def test_what_is_mixed_in_is_normalised(generator, rng):
     bound = 1 / BETA + (math.log(0.01 / (math.pi * s2)) - 1 / BETA / s2) / BETA
     assert abs(found["F", "lower"].estimate.sigmas_from(bound)) < 4
     assert "lost a part" in found["F", "lfep"].refusal
+
+
+def test_what_is_mixed_in_has_its_share_of_a_domain():
+    """Of two electrons with labels, by a grid over all places of both, of which half is home."""
+    axis = np.linspace(-3.5, 3.5, 36)
+    x = np.stack(np.meshgrid(*[axis] * 4, indexing="ij"), -1).reshape(-1, 2, 2)
+    x = x[x[:, 0, 0] < x[:, 1, 0]]  # a domain, but for its edge, where next to nothing is
+    nothing = np.full(len(x), -np.inf)
+    sides = _Sides(x, nothing, x, offset=math.log(2) / BETA)
+    wide = np.array([[[0.6, 0.0], [-0.6, 0.0]]])
+    share = np.exp(_covering(nothing, sides, wide)).sum() * (axis[1] - axis[0]) ** 4
+    assert share == pytest.approx(SHARE, rel=0.1)
 
 
 def test_a_flow_that_wanders_is_refused_what_takes_weights(generator, rng):
