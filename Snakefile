@@ -11,6 +11,7 @@ import imports
 
 imports.first_from(ROOT)
 import lineage
+import plan
 import settings
 from qdflow.provenance import code_hash
 from snakemake.exceptions import WorkflowError
@@ -34,9 +35,7 @@ except settings.ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used: {error}.") from None
 
 RESULTS = config["results"].rstrip("/")
-REFERENCE = f"{RESULTS}/reference/{{system}}/beta{{beta}}"
-FLOW = f"{RESULTS}/flows/{{cell}}/beta{{beta}}/seed{{seed}}"
-TRAINED = f"{RESULTS}/flows/{{cell}}/{{at}}/seed{{seed}}"  # at: betaBETA, or family for them all
+REFERENCE, FLOW, TRAINED = (f"{RESULTS}/{p}" for p in (plan.REFERENCE, plan.FLOW, plan.TRAINED))
 ESTIMATES = [
     f"{REFERENCE}/estimates.parquet".format(system=s, beta=b) for s, b in MATRIX.references
 ]
@@ -430,6 +429,10 @@ rule figure:
         job=figure_job,
     script:
         "workflow/scripts/figure_{params.job[kind]}.py"
+
+
+onstart:  # not for a dry run, nor where nothing is to be done
+    plan.write(MATRIX, config, Path(RESULTS))
 
 
 onsuccess:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 import many
@@ -20,7 +21,7 @@ import yaml
 from conftest import ROOT
 from PIL import Image
 
-from qdflow import checkpoint, tables
+from qdflow import checkpoint, tables, watching
 from qdflow.comparison import COMPARISONS
 from qdflow.stats import Estimate
 from qdflow.summary import COLUMNS, OWN, pick
@@ -203,6 +204,13 @@ def test_tables_know_where_they_come_from(finished):
     job = tables.metadata(history, "train")["config"]
     assert job["architecture"]["hidden"] == [8, 8]
     assert job["training"]["phases"][0]["steps"] == 100
+
+
+def test_who_watches_sees_that_all_is_done(finished):
+    rows = watching.rows(finished / "results/smoke", datetime.now())
+    assert len(rows) == REFERENCES + CELLS
+    assert {row.state for row in rows} == {"done"}
+    assert all(row.F for row in rows)
 
 
 def test_the_second_run_does_nothing(finished):
