@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "workflow"))
+import faults
 import lineage
 import settings
 from qdflow.provenance import code_hash
@@ -425,6 +426,16 @@ rule figure:
         job=figure_job,
     script:
         "workflow/scripts/figure_{params.job[kind]}.py"
+
+
+onstart:  # not for a dry run, nor where nothing is to be done
+    if sentence := faults.unwritable(RESULTS):
+        raise WorkflowError(sentence)
+
+
+onerror:
+    for sentence in faults.killed("".join(Path(path).read_text() for path in log)):
+        print(sentence, file=sys.stderr)
 
 
 onsuccess:
