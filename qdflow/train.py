@@ -70,7 +70,7 @@ class Phase(NamedTuple):
 
 
 class TrainingDivergedError(ArithmeticError):
-    """Loss or gradient stayed non-finite."""
+    """Loss or gradient stayed non-finite, or could not be computed."""
 
 
 class StoppedError(RuntimeError):
@@ -146,7 +146,7 @@ def train(
     Raises:
         ValueError: a forward bound is asked for without a reference, of a flow without an
             exact log_prob or of a family.
-        TrainingDivergedError: the loss stayed non-finite for `PATIENCE` steps.
+        TrainingDivergedError: the loss stayed non-finite for `PATIENCE` steps, or a step failed.
         StoppedError: ``stop`` said so; the state is saved first.
     """
     learned = reference if lessons is None else lessons
@@ -162,9 +162,7 @@ def train(
     if run.history:
         report(len(run.history), total, f"resumed at step {len(run.history)}")
     for phase, learning_rate in _schedule(phases, skip=len(run.history)):
-        row = _step(run, phase, learning_rate, clip)
-        run.history.append([*row, time.monotonic() - start])
-        _refuse_divergence(run.history)
+        row = _advance(run, phase, learning_rate, clip, start)
         report(len(run.history), total, _news(row))
         why = stop() if len(run.history) < total else ""
         due = time.monotonic() - last_saved >= save_seconds
@@ -219,6 +217,20 @@ def _schedule(phases: Sequence[Phase], skip: int) -> Iterator[tuple[Phase, float
     for index, (phase, k) in enumerate(steps):
         if index >= skip:
             yield phase, phase.rate(k)
+
+
+def _advance(run: _Run, phase: Phase, rate: float, clip: float, start: float) -> list[float]:
+    """A step, and its row in the history; refused once there is no hope."""
+    try:
+        row = _step(run, phase, rate, clip)
+    except torch.linalg.LinAlgError as error:  # parameters so large that a matrix is not itself
+        raise TrainingDivergedError(
+            f"step {len(run.history) + 1} failed at a learning rate of {rate:g}; lower it, or clip"
+            f" the gradient more ({error})"
+        ) from error
+    run.history.append([*row, time.monotonic() - start])
+    _refuse_divergence(run.history)
+    return row
 
 
 def _step(run: _Run, phase: Phase, learning_rate: float, clip: float) -> list[float]:

@@ -100,10 +100,13 @@ class Pipeline:
         assert "Traceback" not in said, said
         return said
 
-    def go_on(self):
-        """What is done after snakemake itself was killed."""
+    def unlock(self):
         status, said = self.run("--unlock")
         assert status == 0, said
+
+    def go_on(self):
+        """What is done after snakemake itself was killed."""
+        self.unlock()
         return self.succeed()
 
     def started(self, sign="1/"):
