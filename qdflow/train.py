@@ -223,7 +223,8 @@ def _advance(run: _Run, phase: Phase, rate: float, clip: float, start: float) ->
     """A step, and its row in the history; refused once there is no hope."""
     try:
         row = _step(run, phase, rate, clip)
-    except torch.linalg.LinAlgError as error:  # parameters so large that a matrix is not itself
+    # parameters so large that a matrix is not itself any more
+    except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
         raise TrainingDivergedError(
             f"step {len(run.history) + 1} failed at a learning rate of {rate:g}; lower it, or clip"
             f" the gradient more ({error})"
