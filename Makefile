@@ -6,7 +6,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 RESULTS = $(or $(shell sed -n 's/^results: *//p' $(1)),results)
 NAMED = echo "Figures (PDF and PNG):" && ls $(RESULTS)/figures/*.pdf $(RESULTS)/figures/*.png
 
-.PHONY: help figures best scale smoke test lint docs validation many clean
+.PHONY: help figures best scale smoke test lint docs validation many kills clean
 
 help:
 	@echo "make figures   set up, compute everything of config/config.yaml, draw the figures"
@@ -18,6 +18,7 @@ help:
 	@echo "make docs      put the numbers and figures of these into README.md and docs/"
 	@echo "make validation   measure the coverage of all error bars again: docs/validation.md"
 	@echo "make many      200 small cells, to see that they all run"
+	@echo "make kills     kill a small pipeline 200 times at random, and see that it always goes on"
 	@echo "make clean     remove .venv (results stay)"
 
 figures: .venv/ready
@@ -44,6 +45,10 @@ docs: figures best scale
 
 validation: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python workflow/scripts/validation.py docs/validation.md
+
+# Takes half an hour; other numbers of kills and seeds: make kills KILLS="50 1"
+kills: .venv/ready
+	$(BIN)/python tests/kill_at_random.py $(KILLS)
 
 # The pipeline's tests take longest: they start first, on a worker of their own.
 LONGEST := tests/test_workflow.py

@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 import imports
 
 imports.first_from(ROOT)
+import faults
 import lineage
 import plan
 import settings
@@ -432,7 +433,14 @@ rule figure:
 
 
 onstart:  # not for a dry run, nor where nothing is to be done
+    if sentence := faults.unwritable(RESULTS):
+        raise WorkflowError(sentence)
     plan.write(MATRIX, config, Path(RESULTS))
+
+
+onerror:
+    for sentence in faults.killed("".join(Path(path).read_text() for path in log)):
+        print(sentence, file=sys.stderr)
 
 
 onsuccess:

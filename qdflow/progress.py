@@ -59,6 +59,13 @@ def progress(label: str, log: Path | None) -> Iterator[Callable[[int, int, str],
     lines.info("done in %.0f s  %s", time.monotonic() - started, shown)
 
 
+class _Lines(logging.FileHandler):
+    """A log that cannot be written to, as on a full disk, must not hide why the job fails."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+
 def _logger(label: str, log: Path | None) -> logging.Logger:
     logger = logging.getLogger(f"qdflow.{label}")
     logger.setLevel(logging.INFO)
@@ -70,7 +77,7 @@ def _logger(label: str, log: Path | None) -> logging.Logger:
         logger.addHandler(logging.NullHandler())
         return logger
     log.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(log, mode="a")
+    handler = _Lines(log, mode="a")
     handler.setFormatter(logging.Formatter("%(asctime)s  %(name)s  %(message)s"))
     logger.addHandler(handler)
     return logger

@@ -6,6 +6,7 @@ configuration, seed, code, packages and device it came.
 
 import json
 import math
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ REFERENCE_SAMPLES = SAMPLES | {"chain": "1"}
 FLOW_SAMPLES = SAMPLES | {"log_q": "ln(1/area^n)", "sign": "1"}
 AVERAGED_SAMPLES = FLOW_SAMPLES | {"x_before": "length", "log_q_before": "ln(1/area^n)"}
 _KEY = b"qdflow"
+_SEAL = b"qdflow-crc32"  # of the note: pages have checksums of their own, what follows has none
 
 
 class TableError(RuntimeError):
@@ -61,10 +63,10 @@ def write(
         "versions": provenance.versions(),
     }
     table = pa.Table.from_pydict({str(name): _column(values) for name, values in frame.items()})
-    text = json.dumps(_strict(note), sort_keys=True)
-    table = table.replace_schema_metadata({_KEY: text.encode()})
+    text = json.dumps(_strict(note), sort_keys=True).encode()
+    table = table.replace_schema_metadata({_KEY: text, _SEAL: _seal(text)})
     with atomic(Path(path)) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
 def read(path: Path | str, rule: str, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -76,7 +78,8 @@ def read(path: Path | str, rule: str, columns: Mapping[str, str] | None = None) 
         columns: those it must have; None for any.
 
     Raises:
-        TableError: the file is truncated, is not one of ours, or lacks columns.
+        TableError: the file is truncated, has a wrong checksum, is not one of ours, or lacks
+            columns.
     """
     file = _open(path, rule)
     try:
@@ -141,14 +144,23 @@ def chains(frame: pd.DataFrame, most: int) -> NDArray[np.float64]:
 
 def _open(path: Path | str, rule: str) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
     except FileNotFoundError:
         raise TableError(f"{path} does not exist; run rule {rule}, which makes it") from None
     except (pa.ArrowException, OSError) as error:
         raise TableError(_sentence(path, rule, f"is not whole ({error})")) from error
-    if _KEY not in (file.schema_arrow.metadata or {}):
+    note = file.schema_arrow.metadata or {}
+    if _KEY not in note:
         raise TableError(_sentence(path, rule, "was not written by qdflow"))
+    if note.get(_SEAL, _seal(note[_KEY])) != _seal(note[_KEY]):
+        raise TableError(_sentence(path, rule, "is not what was written (a wrong checksum)"))
+    if set(file.schema_arrow.names) != set(json.loads(note[_KEY])["units"]):
+        raise TableError(_sentence(path, rule, "is not what was written (other columns)"))
     return file
+
+
+def _seal(text: bytes) -> bytes:
+    return f"{zlib.crc32(text):08x}".encode()
 
 
 def _strict(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Training a flow on bounds of the free energy, in phases, resumable to the bit."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,8 @@ HISTORY = {  # columns and their units
     "skipped": "1",
     "seconds": "s",
 }
-_SKIPPED = list(HISTORY).index("skipped")
+_SKIPPED, _RATE = (list(HISTORY).index(name) for name in ("skipped", "learning_rate"))
+_log = logging.getLogger(__name__)
 COLD = 0.04  # first learning rate of a warm-up over the largest
 PATIENCE = 50  # non-finite steps in a row before training is given up
 
@@ -68,7 +70,11 @@ class Phase(NamedTuple):
 
 
 class TrainingDivergedError(ArithmeticError):
-    """Loss or gradient stayed non-finite."""
+    """Loss or gradient stayed non-finite, or could not be computed."""
+
+
+class StoppedError(RuntimeError):
+    """A training ended before its last step, because it was asked to."""
 
 
 class _Run(NamedTuple):
@@ -94,6 +100,7 @@ def train(
     report: Callable[[int, int, str], None] = lambda _done, _total, _news: None,
     reference: Tensor | None = None,
     lessons: Tensor | None = None,
+    stop: Callable[[], str] = lambda: "",
 ) -> dict[str, list[float]]:
     """Bring the bounds of F together over the parameters of ``flow``, in place, with Adam.
 
@@ -109,8 +116,10 @@ def train(
     batch is split evenly among the temperatures of a step.
 
     A step whose loss or gradient is not finite changes nothing and is marked as skipped. The
-    state is saved every ``save_seconds``; a run that finds ``saved`` goes on from there and
-    ends at the same bits as an uninterrupted one (same machine, same number of threads).
+    state is saved every ``save_seconds``, but not while steps are skipped; a run that finds
+    ``saved`` goes on from there and ends at the same bits as an uninterrupted one (same machine,
+    same number of threads). If it cannot be read the run says so and begins anew, at the same bits
+    again: only time is lost.
 
     Args:
         flow: to train, in the precision of its parameters.
@@ -120,12 +129,13 @@ def train(
         generator: of the batches.
         clip: largest norm of a gradient; longer ones are shortened to it.
         saved: where the state is kept; removing it is up to the caller.
-        save_seconds: between two savings.
+        save_seconds: between two savings, or one step, if that takes longer.
         report: called with the steps done, their total, and a line of news.
         reference: (samples, n, 2) of p, which a forward bound needs. Each batch is drawn from
             them with replacement and moved by random elements of the symmetry of H.
         lessons: (samples, n, 2) of another flow, its teacher, to learn from in place of those of
             p. Likelihood on them is no bound of F, and the history does not hold it.
+        stop: called after each step; why to stop there, empty to go on.
 
     Returns:
         The history: a list for each name in `HISTORY`, one entry a step, from the training
@@ -136,29 +146,31 @@ def train(
     Raises:
         ValueError: a forward bound is asked for without a reference, of a flow without an
             exact log_prob or of a family.
-        TrainingDivergedError: the loss stayed non-finite for `PATIENCE` steps.
-        CheckpointError: what was saved cannot be read.
+        TrainingDivergedError: the loss stayed non-finite for `PATIENCE` steps, or a step failed.
+        StoppedError: ``stop`` said so; the state is saved first.
     """
     learned = reference if lessons is None else lessons
     _refuse_impossible(flow, phases, learned)
     like, optimizer = next(flow.parameters()), torch.optim.Adam(flow.parameters())
     samples = like.new_empty(0) if learned is None else learned.to(like)
     run = _Run(flow, system, beta, samples, lessons is None, optimizer, generator, [])
-    if saved is not None and saved.exists():
-        _restore(run, checkpoint.load(saved))
+    total = sum(phase.steps for phase in phases)
+    if saved is not None and saved.exists() and (fault := _resume(run, saved)):
+        report(0, total, fault)
     start = time.monotonic() - (run.history[-1][-1] if run.history else 0)
     last_saved = time.monotonic()
-    total = sum(phase.steps for phase in phases)
     if run.history:
         report(len(run.history), total, f"resumed at step {len(run.history)}")
     for phase, learning_rate in _schedule(phases, skip=len(run.history)):
-        row = _step(run, phase, learning_rate, clip)
-        run.history.append([*row, time.monotonic() - start])
-        _refuse_divergence(run.history)
+        row = _advance(run, phase, learning_rate, clip, start)
         report(len(run.history), total, _news(row))
-        if saved is not None and time.monotonic() - last_saved >= save_seconds:
+        why = stop() if len(run.history) < total else ""
+        due = time.monotonic() - last_saved >= save_seconds
+        if saved is not None and (due or why) and _is_sound(run):
             checkpoint.save(_state(run), saved)
             last_saved = time.monotonic()
+        if why:
+            raise StoppedError(_goodbye(why, len(run.history), total, saved))
     return dict(zip(HISTORY, map(list, zip(*run.history, strict=True)), strict=True))
 
 
@@ -205,6 +217,21 @@ def _schedule(phases: Sequence[Phase], skip: int) -> Iterator[tuple[Phase, float
     for index, (phase, k) in enumerate(steps):
         if index >= skip:
             yield phase, phase.rate(k)
+
+
+def _advance(run: _Run, phase: Phase, rate: float, clip: float, start: float) -> list[float]:
+    """A step, and its row in the history; refused once there is no hope."""
+    try:
+        row = _step(run, phase, rate, clip)
+    # parameters so large that a matrix is not itself any more
+    except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
+        raise TrainingDivergedError(
+            f"step {len(run.history) + 1} failed at a learning rate of {rate:g}; lower it, or clip"
+            f" the gradient more ({error})"
+        ) from error
+    run.history.append([*row, time.monotonic() - start])
+    _refuse_divergence(run.history)
+    return row
 
 
 def _step(run: _Run, phase: Phase, learning_rate: float, clip: float) -> list[float]:
@@ -274,9 +301,33 @@ def _refuse_divergence(history: list[list[float]]) -> None:
     recent = history[-PATIENCE:]
     if len(recent) == PATIENCE and all(row[_SKIPPED] for row in recent):
         raise TrainingDivergedError(
-            f"loss or gradient was not finite for the {PATIENCE} steps up to {len(history)};"
-            " lower the learning rate or clip the gradient more"
+            f"loss or gradient was not finite for the {PATIENCE} steps up to {len(history)}, at a"
+            f" learning rate of {recent[-1][_RATE]:g}; lower it, or clip the gradient more"
         )
+
+
+def _is_sound(run: _Run) -> bool:
+    """Whether it is worth going on from here: not in a row of bad steps, nor after a fatal one."""
+    return not run.history[-1][_SKIPPED] and all(
+        bool(parameter.isfinite().all()) for parameter in run.flow.parameters()
+    )
+
+
+def _goodbye(why: str, step: int, total: int, saved: Path | None) -> str:
+    text = f"stopped by {why} after step {step} of {total}"
+    return f"{text}; the same command goes on from {saved}" if saved and saved.exists() else text
+
+
+def _resume(run: _Run, saved: Path) -> str:
+    """Go on from what was saved; says why if it is damaged, and then the run is what it was."""
+    try:
+        state = checkpoint.load(saved)
+    except checkpoint.CheckpointError as error:
+        fault = f"{str(error).partition(';')[0]}; this training begins anew, and replaces it"
+        _log.warning(fault)
+        return fault
+    _restore(run, state)
+    return ""
 
 
 def _state(run: _Run) -> dict[str, Any]:

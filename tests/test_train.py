@@ -1,5 +1,6 @@
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -327,13 +328,18 @@ def test_clipping_shortens_the_step_but_not_the_report():
     assert runs[1][1] < 1e-10 < runs[0][1]
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
+def test_a_damaged_checkpoint_is_named_and_the_training_begins_anew(tmp_path):
     path = tmp_path / "saved.pt"
-    flow, generator = small()
-    checkpoint.save({"x": torch.ones(1000)}, path)
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(checkpoint.CheckpointError, match=r"saved\.pt cannot be read .*; delete it"):
-        train(flow, System(2), 5.0, PHASES, generator, saved=path)
+    said, models = [], []
+    for saved in (path, None):
+        flow, generator = small()
+        checkpoint.save({"x": torch.ones(1000)}, path)
+        path.write_bytes(path.read_bytes()[:500])
+        report = lambda _done, _total, news: said.append(news)  # noqa: E731
+        train(flow, System(2), 5.0, PHASES, generator, saved=saved, report=report)
+        models.append(parameters(flow))
+    assert re.search(r"saved\.pt cannot be read .*; this training begins anew", said[0])
+    assert torch.equal(*models)
 
 
 def test_loading_runs_no_code(tmp_path):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from failures import sentences
 
 from qdflow import checkpoint, tables
 from qdflow.audit import Budget, audit, verdict
@@ -11,6 +12,7 @@ from qdflow.progress import progress
 from qdflow.stats import Found
 from qdflow.summary import COLUMNS, found_rows
 
+sentences(snakemake)
 job = snakemake.params.job
 torch.set_num_threads(snakemake.threads)
 columns = dict(job["columns"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from failures import sentences
 
 from qdflow import checkpoint, tables
 from qdflow.family import rebuild
@@ -12,6 +13,7 @@ from qdflow.sandwich import Samples, sandwich
 from qdflow.summary import COLUMNS, found_rows, pick
 from qdflow.system import System
 
+sentences(snakemake)
 job = snakemake.params.job
 torch.set_num_threads(snakemake.threads)
 columns = dict(job["columns"])

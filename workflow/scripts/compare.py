@@ -1,12 +1,14 @@
 """Say of each pair of cells by how much F of the one is lower, and whether that is chance."""
 
 import pandas as pd
+from failures import sentences
 
 from qdflow import tables
 from qdflow.comparison import COMPARISONS, compared
 from qdflow.summary import COLUMNS, judged
 from qdflow.train import HISTORY
 
+sentences(snakemake)
 job = snakemake.params.job
 parts = [tables.read(path, "estimate", COLUMNS) for path in snakemake.input.estimates]
 estimates = judged(pd.concat(parts, ignore_index=True))

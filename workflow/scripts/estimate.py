@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from failures import sentences
 
 from qdflow import checkpoint, tables
 from qdflow.estimate import estimate
@@ -12,6 +13,7 @@ from qdflow.progress import progress
 from qdflow.summary import COLUMNS, rows
 from qdflow.system import System
 
+sentences(snakemake)
 job = snakemake.params.job
 torch.set_num_threads(snakemake.threads)
 model = checkpoint.load(Path(snakemake.input.model))

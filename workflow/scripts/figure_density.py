@@ -1,8 +1,11 @@
 """The talk's slides of one flow against Monte Carlo: density maps and radial profiles."""
 
+from failures import sentences
+
 from qdflow import plotting
 from qdflow.panels import read_shown
 
+sentences(snakemake)
 job = snakemake.params.job
 shown = read_shown(**dict(snakemake.input.items()), labels=["flow"])
 panels = [*shown.flows, shown.mc]

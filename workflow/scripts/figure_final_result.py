@@ -2,9 +2,12 @@
 
 import math
 
+from failures import sentences
+
 from qdflow import plotting, tables
 from qdflow.panels import read_shown
 
+sentences(snakemake)
 inputs = dict(snakemake.input.items())
 (path,) = inputs.pop("flow_history")
 curve = {"step": "1", "F": "energy", "F_stderr": "energy", "F_below": "energy"}

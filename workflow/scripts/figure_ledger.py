@@ -1,9 +1,12 @@
 """The ledger of symmetry: what each one gained in F, against the most it could."""
 
+from failures import sentences
+
 from qdflow import plotting, tables
 from qdflow.comparison import COMPARISONS
 from qdflow.stats import Estimate
 
+sentences(snakemake)
 job = snakemake.params.job
 table = tables.read(snakemake.input.comparisons, "compare", COMPARISONS)
 ledger = table[table["symmetry"] != "none"]

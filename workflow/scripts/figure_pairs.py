@@ -1,10 +1,12 @@
 """How far two electrons are from each other: flows against Monte Carlo."""
 
 import numpy as np
+from failures import sentences
 
 from qdflow import plotting
 from qdflow.panels import read_shown
 
+sentences(snakemake)
 job = snakemake.params.job
 shown = read_shown(**dict(snakemake.input.items()), labels=job["labels"])
 panels = [shown.mc, *shown.flows]

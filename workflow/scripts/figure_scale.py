@@ -1,9 +1,12 @@
 """What a sample costs, and how far flows are above exact, against the number of electrons."""
 
+from failures import sentences
+
 from qdflow import plotting, tables
 from qdflow.stats import power_law
 from qdflow.summary import COLUMNS, per_electron
 
+sentences(snakemake)
 job = snakemake.params.job
 table = per_electron(tables.read(snakemake.input.summary, "summarize", COLUMNS))
 series = list(table.groupby(["architecture", "beta"]))

@@ -1,8 +1,11 @@
 """Density maps of Monte Carlo and of flows, side by side with their F."""
 
+from failures import sentences
+
 from qdflow import plotting
 from qdflow.panels import read_shown
 
+sentences(snakemake)
 job = snakemake.params.job
 shown = read_shown(**dict(snakemake.input.items()), labels=job["labels"])
 panels = [shown.mc, *shown.flows]

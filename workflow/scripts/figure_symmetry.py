@@ -1,8 +1,11 @@
 """Densities before and after averaging over a group, and Monte Carlo, on one scale."""
 
+from failures import sentences
+
 from qdflow import plotting
 from qdflow.panels import read_shown
 
+sentences(snakemake)
 job = snakemake.params.job
 shown = read_shown(**dict(snakemake.input.items()), labels=job["labels"])
 first = shown.flows[0]

@@ -1,6 +1,7 @@
 """F, <E>, S and the specific heat against beta: curves of flows, points of Monte Carlo."""
 
 import pandas as pd
+from failures import sentences
 
 from qdflow import plotting, tables
 from qdflow.curves import curve, heat_from_slope, standing
@@ -8,6 +9,7 @@ from qdflow.summary import COLUMNS, judged
 
 SHOWN = {"F": "F  [trap energy]", "E": "⟨E⟩  [trap energy]", "S": "S  [k]", "C": "C  [k]"}
 
+sentences(snakemake)
 job = snakemake.params.job
 exact = pd.concat([tables.read(p, "reference", COLUMNS) for p in snakemake.input.mc_estimates])
 parts = [tables.read(path, "estimate", COLUMNS) for path in snakemake.input.flow_estimates]

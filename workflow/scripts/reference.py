@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from failures import sentences
 
 from qdflow import tables
 from qdflow.progress import progress
@@ -12,6 +13,7 @@ from qdflow.reference import RUNGS, Budget, reference
 from qdflow.summary import COLUMNS, rows
 from qdflow.system import System
 
+sentences(snakemake)
 job = snakemake.params.job
 torch.set_num_threads(snakemake.threads)
 system, budget = System(**job["system"]), Budget(**job["budget"])

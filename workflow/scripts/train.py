@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from failures import sentences, stopping
 
 from qdflow import checkpoint, flows, tables
 from qdflow.family import Family, rebuild
@@ -14,6 +15,7 @@ from qdflow.symmetry import Averaged
 from qdflow.system import System
 from qdflow.train import HISTORY, Phase, train
 
+sentences(snakemake)
 job = snakemake.params.job
 training = job["training"]
 torch.set_num_threads(training["threads"])  # not snakemake's, which --cores can lower: bits differ
@@ -38,7 +40,7 @@ density = Averaged(flow, job["average"]) if job["average"] else flow
 saved = Path(job["saved"])
 wc = snakemake.wildcards
 label = f"train {wc.cell} {wc.at} seed={wc.seed}"
-with progress(label, Path(snakemake.log[0])) as report:
+with progress(label, Path(snakemake.log[0])) as report, stopping() as stop:
     history = train(
         density,
         system,
@@ -50,6 +52,7 @@ with progress(label, Path(snakemake.log[0])) as report:
         report=report,
         reference=reference,
         lessons=lessons,
+        stop=stop,
     )
 
 note = {"config": job, "seed": job["seed"]}
