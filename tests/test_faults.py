@@ -251,10 +251,16 @@ def test_a_half_finished_training_is_damaged(slow, whole):
     assert not slow.checkpoints()
 
 
-def test_a_half_finished_training_of_other_settings_is_left_alone(slow):
-    run, job = slow.started()
-    job.terminate()
-    run.wait(60)
+def test_ctrl_c_saves_and_other_settings_leave_it_alone(slow):
+    """The terminal sends SIGINT to snakemake and to its jobs."""
+    # else ignored where the tests run in the background
+    hear = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    run, _ = slow.started(preexec_fn=hear)
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.wait(60) != 0
+    said = slow.said()
+    assert "train one beta2 0: stopped by SIGINT after step " in said
+    assert "Traceback" not in said
     before = slow.checkpoints()
     slow.configure(SHORT)
     slow.succeed()
@@ -286,11 +292,11 @@ def test_models_and_tables_are_damaged(quick):
     assert same(quick.summary(), before)
 
 
-@pytest.mark.parametrize("damage", ["cut", "a zero", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "empty"])
 def test_the_configuration_is_damaged(quick, damage):
     config = quick.folder / "own.yaml"
     text = config.read_bytes()
-    config.write_bytes({"cut": text[:-10], "a zero": b"\0" + text, "empty": b""}[damage])
+    config.write_bytes(text[:-10] if damage == "cut" else b"")
     said = quick.fail()
     assert "onfig" in said.splitlines()[-1] or "onfig" in said.splitlines()[-2]
     assert "rule " not in said
