@@ -2,12 +2,17 @@
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "workflow"))
+import imports
+
+imports.first_from(ROOT)
 import faults
 import lineage
+import plan
 import settings
 from qdflow.provenance import code_hash
 from snakemake.exceptions import WorkflowError
@@ -31,9 +36,7 @@ except settings.ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used: {error}.") from None
 
 RESULTS = config["results"].rstrip("/")
-REFERENCE = f"{RESULTS}/reference/{{system}}/beta{{beta}}"
-FLOW = f"{RESULTS}/flows/{{cell}}/beta{{beta}}/seed{{seed}}"
-TRAINED = f"{RESULTS}/flows/{{cell}}/{{at}}/seed{{seed}}"  # at: betaBETA, or family for them all
+REFERENCE, FLOW, TRAINED = (f"{RESULTS}/{p}" for p in (plan.REFERENCE, plan.FLOW, plan.TRAINED))
 ESTIMATES = [
     f"{REFERENCE}/estimates.parquet".format(system=s, beta=b) for s, b in MATRIX.references
 ]
@@ -51,6 +54,7 @@ def one_of(names):
     return "|".join(sorted(map(re.escape, names)))
 
 
+@cache
 def code(script, *more):
     """Of a script and all it imports: what `job` holds, so that an edit reruns the right jobs."""
     return code_hash(ROOT / f"workflow/scripts/{script}.py", *more)
@@ -288,7 +292,7 @@ rule reference:
         f"{RESULTS}/logs/reference/{{system}}/beta{{beta}}.log",
     priority: 1
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     threads: config["reference"]["ladders"]
     params:
         job=reference_job,
@@ -305,7 +309,7 @@ rule train:
     log:
         f"{RESULTS}/logs/train/{{cell}}/{{at}}/seed{{seed}}.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     threads: lambda wc: config["trainings"][config["cells"][wc.cell]["training"]]["threads"]
     params:
         job=train_job,
@@ -322,7 +326,7 @@ rule estimate:
     log:
         f"{RESULTS}/logs/estimate/{{cell}}/beta{{beta}}/seed{{seed}}.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     threads: 1
     params:
         job=estimate_job,
@@ -338,7 +342,7 @@ rule audit:
     log:
         f"{RESULTS}/logs/audit/{{cell}}/beta{{beta}}/seed{{seed}}.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     threads: 1
     params:
         job=look_job("audit"),
@@ -357,7 +361,7 @@ rule bounds:
     log:
         f"{RESULTS}/logs/bounds/{{cell}}/beta{{beta}}/seed{{seed}}.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     threads: 1
     params:
         job=look_job("bounds"),
@@ -374,7 +378,7 @@ rule anneal:
     log:
         f"{RESULTS}/logs/anneal/{{cell}}/beta{{beta}}/seed{{seed}}.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     threads: 1
     params:
         job=look_job("anneal"),
@@ -390,7 +394,7 @@ rule summarize:
     log:
         f"{RESULTS}/logs/summarize.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/figures.yaml"
     params:
         job=dict(code=code("summarize")),
     script:
@@ -405,7 +409,7 @@ rule compare:
     log:
         f"{RESULTS}/logs/compare.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     params:
         job=compare_job,
     script:
@@ -421,7 +425,7 @@ rule figure:
     log:
         f"{RESULTS}/logs/figure/{{figure}}.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/figures.yaml"
     params:
         job=figure_job,
     script:
@@ -429,8 +433,10 @@ rule figure:
 
 
 onstart:  # not for a dry run, nor where nothing is to be done
-    if sentence := faults.unwritable(RESULTS):
-        raise WorkflowError(sentence)
+    try:
+        plan.write(MATRIX, config, Path(RESULTS))
+    except OSError as error:
+        raise WorkflowError(faults.unwritable(RESULTS, error)) from None
 
 
 onerror:
