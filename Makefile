@@ -6,7 +6,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 RESULTS = $(or $(shell sed -n 's/^results: *//p' $(1)),results)
 NAMED = echo "Figures (PDF and PNG):" && ls $(RESULTS)/figures/*.pdf $(RESULTS)/figures/*.png
 
-.PHONY: help figures best scale smoke test lint docs validation many kills clean
+.PHONY: help figures best scale smoke test lint docs validation kills many clean
 
 help:
 	@echo "make figures   set up, compute everything of config/config.yaml, draw the figures"
@@ -17,8 +17,8 @@ help:
 	@echo "make scale     up to 200 electrons: config/scale.yaml"
 	@echo "make docs      put the numbers and figures of these into README.md and docs/"
 	@echo "make validation   measure the coverage of all error bars again: docs/validation.md"
-	@echo "make many      200 small cells, to see that they all run"
 	@echo "make kills     kill a small pipeline 200 times at random, and see that it always goes on"
+	@echo "make many      200 small cells, to see that they all run"
 	@echo "make clean     remove .venv (results stay)"
 
 figures: .venv/ready

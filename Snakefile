@@ -433,9 +433,10 @@ rule figure:
 
 
 onstart:  # not for a dry run, nor where nothing is to be done
-    if sentence := faults.unwritable(RESULTS):
-        raise WorkflowError(sentence)
-    plan.write(MATRIX, config, Path(RESULTS))
+    try:
+        plan.write(MATRIX, config, Path(RESULTS))
+    except OSError as error:
+        raise WorkflowError(faults.unwritable(RESULTS, error)) from None
 
 
 onerror:

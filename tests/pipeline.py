@@ -109,11 +109,10 @@ class Pipeline:
         self.unlock()
         return self.succeed()
 
-    def started(self, sign="1/"):
-        """Snakemake, and its training job once there is ``sign`` in the log."""
-        (self.results / LOG).unlink(missing_ok=True)
-        process = self.start()
-        wait_for(lambda: sign in self.log(), process, self)
+    def started(self, **how):
+        """Snakemake, and its training job, once that has done a step."""
+        process = self.start(**how)
+        wait_for(lambda: " F <" in self.log(), process, self)
         return process, self.job()
 
     def log(self):

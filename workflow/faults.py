@@ -1,9 +1,7 @@
-"""What a job cannot say of itself: that nobody may write its results, and what killed it."""
+"""What a job cannot say itself: that nobody may write its results, and what killed it."""
 
-import os
 import re
 import signal
-from pathlib import Path
 
 # bash names the signal, or, where it has not replaced itself by the job, adds 128
 _KILLED = re.compile(
@@ -11,14 +9,11 @@ _KILLED = re.compile(
 )
 
 
-def unwritable(folder: str) -> str:
-    """Why nothing can be written in ``folder``, which need not exist; empty if it can."""
-    nearest = next(p for p in (Path(folder), *Path(folder).absolute().parents) if p.exists())
-    if os.access(nearest, os.W_OK | os.X_OK):
-        return ""
+def unwritable(folder: str, error: OSError) -> str:
+    """What to do where not even the plan of a run can be written."""
     return (
-        f"{nearest} cannot be written, which is to hold the results; make it writable, or choose"
-        " another folder as `results` in the configuration"
+        f"the folder of results, {folder}, cannot be written ({error.strerror or error}); make it"
+        " writable, make room, or choose another as `results` in the configuration"
     )
 
 
