@@ -45,7 +45,8 @@ def imported(script):
     files = provenance.closure(ROOT / f"workflow/scripts/{script}.py")
     lines = "\n".join(path.read_text() for path in files)
     names = set(re.findall(r"^ *(?:import|from) (\w+)", lines, re.M))
-    return names - set(sys.stdlib_module_names) - {"qdflow"}
+    beside = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")}
+    return names - set(sys.stdlib_module_names) - {"qdflow"} - beside
 
 
 RULES = re.findall(
