@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "workflow"))
 import lineage
+import needs
 import settings
 from qdflow.provenance import code_hash
 from snakemake.exceptions import WorkflowError
@@ -26,6 +27,7 @@ try:
     validate(config, "config/schema.yaml")  # fills in the defaults
     MATRIX = settings.matrix(config)
     lineage.check(config)
+    SITE = needs.site()
 except settings.ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used: {error}.") from None
 
@@ -289,6 +291,8 @@ rule reference:
     conda:
         "envs/qdflow.yaml"
     threads: config["reference"]["ladders"]
+    resources:
+        **needs.resources(lambda wc: needs.reference(wc.system, wc.beta, config), SITE),
     params:
         job=reference_job,
     script:
@@ -306,6 +310,9 @@ rule train:
     conda:
         "envs/qdflow.yaml"
     threads: lambda wc: config["trainings"][config["cells"][wc.cell]["training"]]["threads"]
+    resources:
+        **needs.resources(lambda wc: needs.train(wc.cell, config), SITE),
+        device=SITE.device,
     params:
         job=train_job,
     script:
@@ -323,6 +330,9 @@ rule estimate:
     conda:
         "envs/qdflow.yaml"
     threads: 1
+    resources:
+        **needs.resources(lambda wc: needs.estimate(wc.cell, config), SITE),
+        device=SITE.device,
     params:
         job=estimate_job,
     script:
@@ -339,6 +349,9 @@ rule audit:
     conda:
         "envs/qdflow.yaml"
     threads: 1
+    resources:
+        **needs.resources(lambda wc: needs.audit(wc.cell, config), SITE),
+        device=SITE.device,
     params:
         job=look_job("audit"),
     script:
@@ -358,6 +371,9 @@ rule bounds:
     conda:
         "envs/qdflow.yaml"
     threads: 1
+    resources:
+        **needs.resources(lambda wc: needs.bounds(wc.cell, config), SITE),
+        device=SITE.device,
     params:
         job=look_job("bounds"),
     script:
@@ -375,6 +391,9 @@ rule anneal:
     conda:
         "envs/qdflow.yaml"
     threads: 1
+    resources:
+        **needs.resources(lambda wc: needs.anneal(wc.cell, config), SITE),
+        device=SITE.device,
     params:
         job=look_job("anneal"),
     script:
@@ -390,6 +409,8 @@ rule summarize:
         f"{RESULTS}/logs/summarize.log",
     conda:
         "envs/qdflow.yaml"
+    resources:
+        **needs.resources(needs.small, SITE),
     params:
         job=dict(code=code("summarize")),
     script:
@@ -405,6 +426,8 @@ rule compare:
         f"{RESULTS}/logs/compare.log",
     conda:
         "envs/qdflow.yaml"
+    resources:
+        **needs.resources(needs.small, SITE),
     params:
         job=compare_job,
     script:
@@ -421,6 +444,8 @@ rule figure:
         f"{RESULTS}/logs/figure/{{figure}}.log",
     conda:
         "envs/qdflow.yaml"
+    resources:
+        **needs.resources(needs.small, SITE),
     params:
         job=figure_job,
     script:
