@@ -6,7 +6,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 RESULTS = $(or $(shell sed -n 's/^results: *//p' $(1)),results)
 NAMED = echo "Figures (PDF and PNG):" && ls $(RESULTS)/figures/*.pdf $(RESULTS)/figures/*.png
 
-.PHONY: help figures best scale smoke test test-slurm lint docs validation clean
+.PHONY: help figures best scale smoke test test-slurm lint docs validation many clean
 
 help:
 	@echo "make figures   set up, compute everything of config/config.yaml, draw the figures"
@@ -18,6 +18,7 @@ help:
 	@echo "make scale     up to 200 electrons: config/scale.yaml"
 	@echo "make docs      put the numbers and figures of these into README.md and docs/"
 	@echo "make validation   measure the coverage of all error bars again: docs/validation.md"
+	@echo "make many      200 small cells, to see that they all run"
 	@echo "make clean     remove .venv (results stay)"
 
 figures: .venv/ready
@@ -74,6 +75,10 @@ lint: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
+
+many: .venv/ready
+	$(BIN)/python tests/many.py 200 results/many-200.yaml
+	$(SNAKEMAKE) --configfile results/many-200.yaml
 
 clean:
 	rm -rf .venv

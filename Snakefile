@@ -2,12 +2,17 @@
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "workflow"))
+import imports
+
+imports.first_from(ROOT)
 import lineage
 import needs
+import plan
 import settings
 from qdflow.provenance import code_hash
 from snakemake.exceptions import WorkflowError
@@ -32,9 +37,7 @@ except settings.ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used: {error}.") from None
 
 RESULTS = config["results"].rstrip("/")
-REFERENCE = f"{RESULTS}/reference/{{system}}/beta{{beta}}"
-FLOW = f"{RESULTS}/flows/{{cell}}/beta{{beta}}/seed{{seed}}"
-TRAINED = f"{RESULTS}/flows/{{cell}}/{{at}}/seed{{seed}}"  # at: betaBETA, or family for them all
+REFERENCE, FLOW, TRAINED = (f"{RESULTS}/{p}" for p in (plan.REFERENCE, plan.FLOW, plan.TRAINED))
 ESTIMATES = [
     f"{REFERENCE}/estimates.parquet".format(system=s, beta=b) for s, b in MATRIX.references
 ]
@@ -52,6 +55,7 @@ def one_of(names):
     return "|".join(sorted(map(re.escape, names)))
 
 
+@cache
 def code(script, *more):
     """Of a script and all it imports: what `job` holds, so that an edit reruns the right jobs."""
     return code_hash(ROOT / f"workflow/scripts/{script}.py", *more)
@@ -289,7 +293,7 @@ rule reference:
         f"{RESULTS}/logs/reference/{{system}}/beta{{beta}}.log",
     priority: 1
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     threads: config["reference"]["ladders"]
     resources:
         **needs.resources(lambda wc: needs.reference(wc.system, wc.beta, config), SITE),
@@ -308,7 +312,7 @@ rule train:
     log:
         f"{RESULTS}/logs/train/{{cell}}/{{at}}/seed{{seed}}.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     threads: lambda wc: config["trainings"][config["cells"][wc.cell]["training"]]["threads"]
     resources:
         **needs.resources(lambda wc: needs.train(wc.cell, config), SITE),
@@ -328,7 +332,7 @@ rule estimate:
     log:
         f"{RESULTS}/logs/estimate/{{cell}}/beta{{beta}}/seed{{seed}}.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     threads: 1
     resources:
         **needs.resources(lambda wc: needs.estimate(wc.cell, config), SITE),
@@ -347,7 +351,7 @@ rule audit:
     log:
         f"{RESULTS}/logs/audit/{{cell}}/beta{{beta}}/seed{{seed}}.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     threads: 1
     resources:
         **needs.resources(lambda wc: needs.audit(wc.cell, config), SITE),
@@ -369,7 +373,7 @@ rule bounds:
     log:
         f"{RESULTS}/logs/bounds/{{cell}}/beta{{beta}}/seed{{seed}}.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     threads: 1
     resources:
         **needs.resources(lambda wc: needs.bounds(wc.cell, config), SITE),
@@ -389,7 +393,7 @@ rule anneal:
     log:
         f"{RESULTS}/logs/anneal/{{cell}}/beta{{beta}}/seed{{seed}}.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     threads: 1
     resources:
         **needs.resources(lambda wc: needs.anneal(wc.cell, config), SITE),
@@ -408,7 +412,7 @@ rule summarize:
     log:
         f"{RESULTS}/logs/summarize.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/figures.yaml"
     resources:
         **needs.resources(needs.small, SITE),
     params:
@@ -425,7 +429,7 @@ rule compare:
     log:
         f"{RESULTS}/logs/compare.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/flows.yaml"
     resources:
         **needs.resources(needs.small, SITE),
     params:
@@ -443,13 +447,17 @@ rule figure:
     log:
         f"{RESULTS}/logs/figure/{{figure}}.log",
     conda:
-        "envs/qdflow.yaml"
+        "envs/figures.yaml"
     resources:
         **needs.resources(needs.small, SITE),
     params:
         job=figure_job,
     script:
         "workflow/scripts/figure_{params.job[kind]}.py"
+
+
+onstart:  # not for a dry run, nor where nothing is to be done
+    plan.write(MATRIX, config, Path(RESULTS))
 
 
 onsuccess:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
+from qdflow.groups import log_order
 from qdflow.stats import Estimate, iid_mean
 from qdflow.summary import is_bound, pick
-from qdflow.symmetry import log_order
 
 COMPARISONS = {  # columns and their units
     "comparison": "",

@@ -7,8 +7,9 @@ ignores comments, docstrings and layout: it changes when what runs changes.
 import ast
 import hashlib
 import platform
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -37,8 +38,12 @@ def closure(*files: Path | str) -> set[Path]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that numbers depend on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    """Of Python and of the packages that numbers depend on, as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):  # what draws needs no torch
+            found[name] = version(name)
+    return found
 
 
 @cache
@@ -53,7 +58,21 @@ def _hash(path: Path) -> str:
                 and isinstance(first.value.value, str)
             ):
                 node.body = node.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return hashlib.sha256(_dump(tree).encode()).hexdigest()
+
+
+def _dump(part: object) -> str:
+    """A syntax tree as text, the same in every Python from 3.11 on.
+
+    `ast.dump` is not: which empty fields a node has, and whether they are shown, changed.
+    """
+    if isinstance(part, ast.AST):
+        fields = ((name, getattr(part, name, None)) for name in part._fields)
+        shown = (f"{name}={_dump(value)}" for name, value in fields if value not in (None, []))
+        return f"{type(part).__name__}({', '.join(shown)})"
+    if isinstance(part, list):
+        return f"[{', '.join(map(_dump, part))}]"
+    return repr(part)
 
 
 @cache

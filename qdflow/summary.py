@@ -205,6 +205,34 @@ def measured(summary: pd.DataFrame, quantities: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(_measured(rows, quantities) for rows in _densities(summary))
 
 
+def differences(a: pd.DataFrame, b: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The numbers that two tables have in common, side by side.
+
+    Args:
+        a, b: rows of the long table, each number once.
+        keys: columns by which a number of the one finds its partner in the other.
+
+    Returns:
+        A table with the keys, the two estimates, `a` and `b`, their `difference` and the
+        `sigmas` it is from zero. What either refused is left out.
+    """
+    known = [t[np.isfinite(t["mean"]) & np.isfinite(t["stderr"])] for t in (a, b)]
+    paired = known[0].merge(known[1], on=list(keys), suffixes=("_a", "_b"))
+    sides = [
+        [
+            Estimate(*row)
+            for row in paired[[f"{c}_{s}" for c in ("mean", "stderr", "ess")]].to_numpy()
+        ]
+        for s in "ab"
+    ]
+    gaps = [x.minus(y) for x, y in zip(*sides, strict=True)]
+    found = {"a": sides[0], "b": sides[1], "difference": gaps}
+    return paired[list(keys)].assign(
+        **{name: pd.Series(column, dtype=object) for name, column in found.items()},
+        sigmas=[gap.sigmas_from(0) for gap in gaps],
+    )
+
+
 def per_electron(summary: pd.DataFrame) -> pd.DataFrame:
     """How far each flow is above exact and what its samples cost, by n.
 

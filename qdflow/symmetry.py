@@ -6,27 +6,24 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from qdflow import groups
 from qdflow.flows.base import Draw, Flow
 from qdflow.system import TRAPS, System
 
 
-def _group(quarter_turns: tuple[int, ...], mirrors: tuple[bool, ...]) -> Tensor:
+def _matrices(elements: groups.Elements) -> Tensor:
     turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
     mirror = torch.tensor([[1.0, 0.0], [0.0, -1.0]], dtype=torch.float64)
     return torch.stack(
         [
             torch.linalg.matrix_power(turn, k) @ torch.linalg.matrix_power(mirror, int(m))
-            for m, k in product(mirrors, quarter_turns)
+            for m, k in product(elements.mirrors, elements.quarter_turns)
         ]
     )
 
 
 # Orthogonal matrices (order, 2, 2), the identity first. Each trap names the largest it has.
-GROUPS = {
-    "c2": _group((0, 2), (False,)),
-    "c4": _group((0, 1, 2, 3), (False,)),
-    "c4v": _group((0, 1, 2, 3), (False, True)),
-}
+GROUPS = {name: _matrices(elements) for name, elements in groups.POINT_GROUPS.items()}
 
 
 def act(g: Tensor, x: Tensor) -> Tensor:
@@ -47,23 +44,6 @@ def moved(x: Tensor, system: System, generator: torch.Generator) -> Tensor:
         g = g @ torch.stack([c, -s, s, c], -1).unflatten(1, (2, 2))
     order = torch.rand(size, n, generator=generator).argsort(1)
     return act(g, x.gather(1, order.to(x.device).unsqueeze(-1).expand_as(x)))
-
-
-def log_order(symmetry: str, n: int) -> float:
-    """ln |G| of a symmetry as the tables spell it: names joined by +, or `none`.
-
-    T ln |G| is what averaging over the group can gain in F at most; infinite for `rotation`, by
-    any angle, and for `o2`, which has the mirrors as well.
-
-    Raises:
-        ValueError: a name stands for no group.
-    """
-    sizes = {name: math.log(len(g)) for name, g in GROUPS.items()}
-    sizes |= {"none": 0.0, "permutation": math.lgamma(n + 1)}
-    sizes |= {"rotation": math.inf, "o2": math.inf}
-    if unknown := set(symmetry.split("+")) - set(sizes):
-        raise ValueError(f"unknown symmetry {unknown.pop()!r}; choose from {', '.join(sizes)}")
-    return sum(sizes[name] for name in symmetry.split("+"))
 
 
 class Averaged(Flow):

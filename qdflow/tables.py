@@ -6,7 +6,7 @@ configuration, seed, code, packages and device it came.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,19 @@ def metadata(path: Path | str, rule: str) -> dict[str, Any]:
         TableError: as for `read`.
     """
     return json.loads(_open(path, rule).schema_arrow.metadata[_KEY])
+
+
+def mixed_versions(paths: Iterable[Path]) -> dict[str, dict[str, Path]]:
+    """The packages of which not all tables had the same version: a table for each version.
+
+    Raises:
+        TableError: as for `read`.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for path in paths:
+        for name, version in metadata(path, "any")["versions"].items():
+            found.setdefault(name, {}).setdefault(version, path)
+    return {name: tables for name, tables in found.items() if len(tables) > 1}
 
 
 def configurations(x: NDArray[np.float64], **columns: NDArray[np.float64]) -> pd.DataFrame:

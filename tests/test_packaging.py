@@ -2,12 +2,15 @@
 
 import os
 import re
+import sys
 import tomllib
 from importlib.metadata import distributions, version
 
 import pytest
 import yaml
 from conftest import ROOT
+
+from qdflow import provenance
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -28,12 +31,47 @@ def test_requirements_hold_every_declared_pin():
     assert pins(DECLARED).items() <= LOCKED.items()
 
 
-def test_the_conda_environment_has_the_same_pins():
-    environment = yaml.safe_load((ROOT / "envs/qdflow.yaml").read_text())
-    (by_pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
-    assert pins(by_pip) == pins(PROJECT["dependencies"] + EXTRAS["workflow"])
+def in_conda(name):
+    """What an environment of envs/ takes from PyPI."""
+    environment = yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text())
     (python,) = [d for d in environment["dependencies"] if str(d).startswith("python=")]
     assert tuple(map(int, python.split("=")[1].split("."))) >= (3, 11)
+    (by_pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
+    return pins(by_pip)
+
+
+def imported(script):
+    """The packages that a script imports at its top or later, itself or through the library."""
+    files = provenance.closure(ROOT / f"workflow/scripts/{script}.py")
+    lines = "\n".join(path.read_text() for path in files)
+    names = set(re.findall(r"^ *(?:import|from) (\w+)", lines, re.M))
+    return names - set(sys.stdlib_module_names) - {"qdflow"}
+
+
+RULES = re.findall(
+    r"^rule (?!all)(\w+):.*?envs/(\w+)\.yaml.*?scripts/(\w+?)_?(?:\{.*?\})?\.py",
+    (ROOT / "Snakefile").read_text(),
+    re.M | re.S,
+)
+
+
+def test_conda_environments_have_the_same_pins():
+    ours = pins(DECLARED)
+    assert in_conda("flows") == pins(PROJECT["dependencies"]) | {"snakemake": ours["snakemake"]}
+    assert in_conda("figures").items() <= in_conda("flows").items()
+    for name in ("flows", "figures"):
+        deploy = ROOT / f"envs/{name}.post-deploy.sh"
+        assert "pip install --no-deps --editable ." in deploy.read_text()
+
+
+@pytest.mark.parametrize(("rule", "environment", "script"), RULES, ids=[r for r, *_ in RULES])
+def test_each_job_finds_what_it_imports_in_its_conda_environment(rule, environment, script):
+    assert script == rule
+    scripts = [p.stem for p in (ROOT / "workflow/scripts").glob(f"{script}*.py")]
+    there = {name.replace("-", "_") for name in in_conda(environment)}
+    assert scripts
+    for name in scripts:
+        assert imported(name) <= there, name
 
 
 def test_what_is_installed_is_what_is_pinned():

@@ -9,8 +9,9 @@ from scipy import stats
 
 from qdflow import flows
 from qdflow.estimate import estimate
+from qdflow.groups import log_order
 from qdflow.stats import iid_mean
-from qdflow.symmetry import GROUPS, Averaged, act, log_order, moved
+from qdflow.symmetry import GROUPS, Averaged, act, moved
 from qdflow.system import TRAPS, System
 from qdflow.train import Phase, train
 

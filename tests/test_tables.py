@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qdflow import summary, tables
+from qdflow import provenance, summary, tables
 from qdflow.files import atomic
 from qdflow.stats import CONVERGED, Estimate, Found
 
@@ -40,6 +40,16 @@ def test_the_same_table_gives_the_same_bytes(tmp_path):
     for name in "ab":
         tables.write(FRAME, tmp_path / name, UNITS, config={"beta": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_other_versions_of_a_package_are_seen(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{name}.parquet" for name in "abc"]
+    for path, torch in zip(paths, ("2.13.0", "2.13.0", "2.14.1")):
+        versions = {"torch": torch, "numpy": "2"}
+        monkeypatch.setattr(provenance, "versions", lambda found=versions: found)
+        tables.write(pd.DataFrame({"a": [1.0]}), path, {"a": "1"}, {})
+    assert tables.mixed_versions(paths[:2]) == {}
+    assert tables.mixed_versions(paths) == {"torch": {"2.13.0": paths[0], "2.14.1": paths[2]}}
 
 
 @pytest.mark.parametrize("size", [0, 3, 100, -1])

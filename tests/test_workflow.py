@@ -1,5 +1,6 @@
 """The pipeline as its users run it, in a clone of its own."""
 
+import json
 import os
 import re
 import shutil
@@ -7,16 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
+import many
 import numpy as np
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import ROOT
 from PIL import Image
 
-from qdflow import checkpoint, tables
+from qdflow import checkpoint, tables, watching
 from qdflow.comparison import COMPARISONS
 from qdflow.stats import Estimate
 from qdflow.summary import COLUMNS, OWN, pick
@@ -201,6 +206,13 @@ def test_tables_know_where_they_come_from(finished):
     assert job["training"]["phases"][0]["steps"] == 100
 
 
+def test_who_watches_sees_that_all_is_done(finished):
+    rows = watching.rows(finished / "results/smoke", datetime.now())
+    assert len(rows) == REFERENCES + CELLS
+    assert {row.state for row in rows} == {"done"}
+    assert all(row.F for row in rows)
+
+
 def test_the_second_run_does_nothing(finished):
     assert "Nothing to be done" in succeed(finished, *SMOKE)
 
@@ -338,6 +350,11 @@ def test_a_training_starts_where_another_ended(clone):
     assert abs(apart) < 4 * history["F_stderr"][0]
 
 
+def test_what_all_jobs_import_reruns_all(clone):
+    edit(clone / "qdflow/tables.py", 'compression="zstd"', 'compression="snappy"')
+    assert len(planned(clone)) == len(list((clone / "results/smoke/logs").rglob("*.log")))
+
+
 def test_a_hyperparameter_reruns_its_cell(clone):
     edit(clone / "config/smoke.yaml", "steps: 100", "steps: 101")
     jobs = planned(clone)
@@ -410,6 +427,55 @@ def test_a_figures_script_and_title_redraw_that_figure(clone):
     assert planned(clone) == drawn
     edit(clone / "config/smoke.yaml", "[6, 8, 8, 6] at", "Hot: [6, 8, 8, 6] at")
     assert planned(clone) == drawn | {("figure", "figures/hot.pdf")}
+
+
+def test_other_versions_of_packages_rerun_nothing_and_are_reported(clone):
+    """The stated policy: numbers stay, say what made them, and mixtures are named."""
+    for name in ("pyproject.toml", "requirements.txt", "envs/flows.yaml"):
+        edit(clone / name, "torch==2.13.0", "torch==2.14.1")
+    assert planned(clone) == set()
+    bounds = clone / "results/smoke" / COLD / "bounds.parquet"
+    table = pq.read_table(bounds)
+    note = json.loads(table.schema.metadata[b"qdflow"])
+    note["versions"]["torch"] = "2.14.1"
+    pq.write_table(table.replace_schema_metadata({"qdflow": json.dumps(note)}), bounds)
+    os.utime(bounds, (1, 1))
+    report = [sys.executable, "workflow/scripts/report.py", "results/smoke"]
+    text = subprocess.run(report, cwd=clone, capture_output=True, text=True, check=True).stdout
+    assert "Not all results were computed with the same torch: " in text
+    assert f"2.14.1 (results/smoke/{COLD})" in text
+    assert "same numpy" not in text
+
+
+ADOPTED = ["results/smoke", ".snakemake/metadata"]
+
+
+@pytest.mark.parametrize("given", [ADOPTED, ADOPTED[:1]], ids=["packed", "results-only"])
+def test_published_results_are_adopted(finished, source, tmp_path, given):
+    """As docs/operations.md says: nothing reruns, and later changes are noticed."""
+    clone, archive = tmp_path / "qdflow", tmp_path / "results.tar.gz"
+    shutil.copytree(source, clone)
+    subprocess.run(["tar", "czf", archive, *given], cwd=finished, check=True)
+    subprocess.run(["tar", "xzf", archive], cwd=clone, check=True)
+    if given != ADOPTED:
+        succeed(clone, *SMOKE, "--touch", "--forceall")
+    assert planned(clone) == set()
+    short = "  short:\n    phases:\n      - { steps: "
+    edit(clone / "config/smoke.yaml", f"{short}60", f"{short}61")
+    assert ("train", "flows/rotation/beta10/seed0/model.pt") in planned(clone)
+    assert ("train", f"{COLD}/model.pt") not in planned(clone)
+
+
+def test_a_thousand_cells_are_planned(source, tmp_path):
+    path = tmp_path / "many.yaml"
+    path.write_text(yaml.safe_dump(many.config(1000)))
+    jobs = planned(source, str(path))
+    assert Counter(rule for rule, _ in jobs) == {
+        "reference": 20,
+        **dict.fromkeys(["train", "estimate", "audit", "bounds"], 1000),
+        "summarize": 1,
+        "figure": 1,
+    }
 
 
 def test_drawing_and_summing_up_again_gives_the_same_bytes(clone):

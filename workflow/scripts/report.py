@@ -36,5 +36,16 @@ if compared.exists():
     for row in tables.read(compared, "compare", COMPARISONS).itertuples():
         against = f"{row.cell} against {row.against} at beta = {row.beta:g}"
         console.print(f"{against}: {row.verdict}", highlight=False, soft_wrap=True)
+numbers = sorted(
+    path for kind in ("reference", "flows") for path in results.glob(f"{kind}/**/*.parquet")
+)
+for package, made in tables.mixed_versions(sorted(numbers)).items():
+    text = ", ".join(f"{version} ({path.parent})" for version, path in made.items())
+    console.print(
+        f"Not all results were computed with the same {package}: {text}. They stay, and each says"
+        " what made it; to compute all of them again, run snakemake with --forceall.",
+        highlight=False,
+        soft_wrap=True,
+    )
 for path in sorted((results / "figures").glob("*.png")):
     console.print(f"figure: {path.with_suffix('')}.pdf .png", highlight=False, soft_wrap=True)

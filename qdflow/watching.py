@@ -1,0 +1,192 @@
+"""How far a run is, from the folder of its results: its plan, its logs and its tables.
+
+Nothing is written, and what is missing or half-written counts as not there yet: it may be looked
+at while jobs on other machines write.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from qdflow import tables
+from qdflow.stats import Estimate
+from qdflow.summary import pick
+
+PLAN = "plan.json"
+LONGEST_LINE = 500  # of a log; its end is all that is read
+SILENT = 300.0  # seconds without a line, after which a job is taken for dead
+_LINE = re.compile(
+    r"(?P<time>[-\d]{10} [\d:]{8}),\d+  qdflow\..*?  (?:"
+    r"(?P<start>start)|(?P<done>\d+)/(?P<total>\d+)  (?P<news>.*?)  (?P<seconds>\d+) s"
+    r"|(?P<end>done) in \d+ s  (?P<last>.*)|stopped: (?P<why>.*))$"
+)
+_BOUND = re.compile(r"F < (-?[\d.]+)")
+
+
+class PlanError(RuntimeError):
+    """There is no run to look at."""
+
+
+class Job(NamedTuple):
+    """What the log of one job says.
+
+    Attributes:
+        state: running, done, failed, or silent if nothing was heard of it for a while.
+        done: units of work.
+        total: of them; 0 as long as nobody knows.
+        news: the last there was, or why it failed.
+        seconds: since this attempt started.
+    """
+
+    state: str
+    done: int = 0
+    total: int = 0
+    news: str = ""
+    seconds: float = 0.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until it is done, if it goes on at this pace."""
+        known = self.state == "running" and 0 < self.done < self.total
+        return self.seconds * (self.total - self.done) / self.done if known else None
+
+
+class Row(NamedTuple):
+    """One reference or one cell at a beta.
+
+    Attributes:
+        name: of the system of a reference, or of the cell.
+        beta: in its spelling as a path.
+        seed: empty for a reference.
+        state: queued, waiting between two of its jobs, the rule that is at work, done, failed, or
+            silent.
+        job: that it is about; None if it is queued or done.
+        F: an estimate with its error, or the bound of the training so far without one.
+        exact: F of its reference; None as long as there is none.
+    """
+
+    name: str
+    beta: str
+    seed: str
+    state: str
+    job: Job | None
+    F: Estimate | None
+    exact: Estimate | None
+
+
+def rows(folder: Path, now: datetime) -> list[Row]:
+    """The state of all that a run is to compute.
+
+    Args:
+        folder: of the results.
+        now: in local time, as the logs are.
+
+    Raises:
+        PlanError: no run has left its plan there.
+    """
+    plan = _plan(folder)
+    exact = {
+        (one["system"], one["beta"]): _estimate(folder / one["tables"][-1])
+        for one in plan["references"]
+    }
+    found = [
+        _row(folder, one, one["system"], "", exact[one["system"], one["beta"]], None, now)
+        for one in plan["references"]
+    ]
+    for one in plan["cells"]:
+        F = next(filter(None, (_estimate(folder / table) for table in one["tables"])), None)
+        held = exact.get((one["system"], one["beta"]))
+        found.append(_row(folder, one, one["cell"], str(one["seed"]), F, held, now))
+    return found
+
+
+def read_log(path: Path, now: datetime) -> Job | None:
+    """The job that wrote this log, None if there is no line of it yet."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 20 * LONGEST_LINE))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return None
+    known = [(k, match) for k, line in enumerate(lines) if (match := _LINE.match(line))]
+    if not known:
+        return None
+    last, match = known[-1]
+    if match["end"]:
+        return Job("done", news=match["last"])
+    spoken = [line for line in lines[last + 1 :] if line.strip()]  # the sentence it ended with
+    if match["why"] is not None or spoken:
+        return Job("failed", news=spoken[-1] if spoken else match["why"])
+    silent = (now - datetime.fromisoformat(match["time"])).total_seconds()
+    state = "silent" if silent > SILENT else "running"
+    if match["start"]:
+        return Job(state, seconds=max(silent, 0.0))
+    done, total, seconds = (int(match[key]) for key in ("done", "total", "seconds"))
+    return Job(state, done, total, match["news"], seconds + max(silent, 0.0))
+
+
+def _row(
+    folder: Path,
+    planned: Mapping[str, Any],
+    name: str,
+    seed: str,
+    F: Estimate | None,
+    exact: Estimate | None,
+    now: datetime,
+) -> Row:
+    place = (name, planned["beta"], seed)
+    there = [_are_there(folder, step) for step in planned["steps"].values()]
+    if all(there):
+        return Row(*place, "done", None, F, exact)
+    jobs = {rule: read_log(folder / step["log"], now) for rule, step in planned["steps"].items()}
+    if not F and (training := jobs.get("train")):
+        F = _so_far(training)
+    left = {
+        rule: job for (rule, job), done in zip(jobs.items(), there, strict=True) if job and not done
+    }
+    for state in ("failed", "running", "silent"):
+        for rule, job in left.items():
+            if job.state == state:
+                return Row(*place, rule if state == "running" else state, job, F, exact)
+    return Row(*place, "waiting" if any(there) else "queued", None, F, exact)
+
+
+def _are_there(folder: Path, step: Mapping[str, Any]) -> bool:
+    return all((folder / output).is_file() for output in step["outputs"])
+
+
+def _so_far(job: Job) -> Estimate | None:
+    found = _BOUND.search(job.news)
+    return Estimate(float(found[1]), float("nan"), 0.0) if found else None
+
+
+def _estimate(path: Path) -> Estimate | None:
+    """F of a table of estimates; None if it is none, or not there."""
+    if path.name != "estimates.parquet" or not path.is_file():
+        return None
+    try:
+        return pick(tables.read(path, "estimate"), "F")
+    except (tables.TableError, ValueError, KeyError):
+        return None
+
+
+def _plan(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / PLAN).read_text())
+    except FileNotFoundError:
+        raise PlanError(
+            f"{folder} holds no {PLAN}, which a run writes when it starts; name the folder of a"
+            " run's results, `results` in its configuration"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise PlanError(f"{folder / PLAN} cannot be read ({error}); start the run again") from None
+
+
+def counts(found: list[Row]) -> pd.Series:
+    """How many rows there are in each state, the most first."""
+    return pd.Series([row.state for row in found]).value_counts()

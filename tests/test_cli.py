@@ -1,0 +1,180 @@
+"""The command line, on folders of results made up here."""
+
+import json
+from datetime import datetime, timedelta
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from qdflow import summary, tables, watching
+from qdflow.cli import main
+from qdflow.stats import CONVERGED, Estimate
+from qdflow.train import HISTORY
+
+NOW = datetime(2026, 1, 2, 12, 0, 0)
+CELL = {"n": 3, "trap": "harmonic", "beta": 10.0, "system": "dot-3"}
+TRAINED = {"symmetry": "none", "objective": "reverse", "seed": 0, "verdict": "passed"}
+
+
+def table(cell, F, stderr=0.01, **more):
+    columns = CELL | TRAINED | {"cell": cell, "architecture": "mlp"} | more
+    if not cell:
+        columns |= {"architecture": "reference", "verdict": CONVERGED}
+    numbers = {"F": Estimate(F, stderr, 100.0), "E": Estimate(F + 1, 0.02, 100.0)}
+    return summary.rows(
+        numbers, dict.fromkeys(numbers, "variational" if cell else "ladder"), **columns
+    )
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A run with a cell that is done, one at work, one that failed, one silent, others queued."""
+    folder = tmp_path / "results"
+    reference = planned(
+        "reference", "reference/dot-3/beta10", "estimates", "reference/dot-3/beta10"
+    )
+    plan = {"references": [reference], "cells": [cell(name) for name in "abcdef"]}
+    folder.mkdir()
+    (folder / "plan.json").write_text(json.dumps(plan))
+    write(folder / "reference/dot-3/beta10/estimates.parquet", table("", 5.0))
+    write(folder / "flows/a/beta10/seed0/estimates.parquet", table("a", 5.5))
+    (folder / "flows/a/beta10/seed0/model.pt").touch()
+    log(folder, "b", NOW - timedelta(seconds=10), "50/200  F < 5.812  40 s")
+    log(folder, "c", NOW, "stopped: RuntimeError: a", "train c: no space is left; make room")
+    log(folder, "d", NOW - timedelta(hours=1), "50/200  F < 5.9  40 s")
+    log(folder, "f", NOW, "done in 41 s  F < 5.7")
+    (folder / "flows/f/beta10/seed0").mkdir(parents=True)
+    (folder / "flows/f/beta10/seed0/model.pt").touch()
+    write(
+        folder / "summary.parquet", pd.concat([table("", 5.0), table("a", 5.5), table("b", 5.03)])
+    )
+    return folder
+
+
+def planned(rule, folder, name, place):
+    output = f"{folder}/{name}.parquet"
+    step = {"log": f"logs/{place}.log", "outputs": [output]}
+    return {"system": "dot-3", "beta": "10", "tables": [output], "steps": {rule: step}}
+
+
+def cell(name):
+    folder = f"flows/{name}/beta10/seed0"
+    one = planned("estimate", folder, "estimates", f"estimate/{name}/beta10/seed0")
+    train = {"log": f"logs/train/{name}/beta10/seed0.log", "outputs": [f"{folder}/model.pt"]}
+    return one | {"cell": name, "seed": 0, "steps": {"train": train} | one["steps"]}
+
+
+def write(path, frame):
+    tables.write(frame.reset_index(drop=True), path, summary.COLUMNS, {})
+
+
+def log(folder, name, when, line, *more):
+    path = folder / f"logs/train/{name}/beta10/seed0.log"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "\n".join([f"{when:%Y-%m-%d %H:%M:%S},123  qdflow.train {name}  {line}", *more])
+    )
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.output
+
+
+def test_a_run_is_seen_as_it_is(results):
+    found = {row.name: row for row in watching.rows(results, NOW)}
+    assert {name: row.state for name, row in found.items()} == {
+        "dot-3": "done",
+        "a": "done",
+        "b": "train",
+        "c": "failed",
+        "d": "silent",
+        "e": "queued",
+        "f": "waiting",
+    }
+    assert found["f"].F.mean == 5.7
+    assert found["a"].F.minus(found["a"].exact).mean == pytest.approx(0.5)
+    assert found["b"].F.mean == 5.812
+    assert found["b"].job.left == pytest.approx(50 * 150 / 50)
+    assert found["c"].job.news == "train c: no space is left; make room"
+
+
+def test_what_is_half_written_is_not_there_yet(results):
+    path = results / "flows/a/beta10/seed0/estimates.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    (results / "logs/train/b/beta10/seed0.log").write_text("2026-01-02 11:")
+    found = {row.name: row for row in watching.rows(results, NOW)}
+    assert found["a"].F is None
+    assert found["b"].state == "queued"
+
+
+def test_watch_prints_what_it_sees_and_changes_nothing(results):
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
+    text = run("watch", results)
+    assert "2 done" in text
+    assert "0.500(14)" in text
+    assert "make room" in text
+    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
+
+
+def test_show_prints_all_numbers_and_draws_the_training(results, tmp_path):
+    history = pd.DataFrame({name: [1.0, 2.0, 3.0] for name in HISTORY})
+    tables.write(history, results / "flows/a/beta10/seed0/history.parquet", HISTORY, {})
+    text = run("show", "a", "--results", results, "--curve", tmp_path / "a.png")
+    assert "5.500(10)" in text
+    assert "reference: dot-3" in text
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_cells_are_compared_in_sigma(results):
+    text = run("compare", "a", "b", "--results", results)
+    assert "+33.2" in text  # 0.47 / 0.01414
+    run("compare", "a", "b", "--results", results, "--fail-above", "4", code=1)
+    run("compare", "a", "a", "--results", results, "--fail-above", "4")
+
+
+def test_folders_are_compared_the_farthest_first(results, tmp_path):
+    other = tmp_path / "other"
+    write(other / "summary.parquet", pd.concat([table("", 5.02), table("a", 5.5, 0.01)]))
+    text = run("compare", results, other)
+    assert "4 numbers in common" in text
+    lines = [line for line in text.splitlines() if "dot-3" in line]
+    assert "-1.4" in lines[0]
+    assert "+0.0" in lines[-1]
+
+
+def test_differences_leave_out_what_was_refused():
+    a, b = table("a", 1.0), table("a", 2.0)
+    b.loc[b["quantity"] == "F", ["mean", "stderr"]] = float("nan")
+    found = summary.differences(a, b, ["quantity"])
+    assert list(found["quantity"]) == ["E"]
+    assert found["sigmas"].iloc[0] == pytest.approx(-1 / (0.02 * 2**0.5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["watch", "nowhere"], "nowhere holds no plan.json"),
+        (["show", "a", "--results", "nowhere"], "summary.parquet does not exist; run rule"),
+        (["show", "z"], "no estimate of 'z' in the table of"),
+        (["compare", "a", "z"], "no estimate of 'z' in the table of"),
+        (["compare", "a", "."], "are not both folders of results, nor both cells"),
+        (["watch", "--every", "0"], "0.0 is not in the range x>=0.1"),
+        (["see", "a"], "No such command 'see'"),
+    ],
+)
+def test_bad_command_lines_are_sentences(results, arguments, sentence):
+    if arguments[0] in ("show", "compare") and "nowhere" not in arguments:
+        arguments = [*arguments, "--results", results]
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exit_code != 0
+    assert sentence in result.output.replace("\n", " ")
+    assert "Traceback" not in result.output
+
+
+def test_help_names_every_command():
+    text = run("--help")
+    assert all(name in text for name in ("watch", "show", "compare"))

@@ -1,0 +1,61 @@
+"""Where results lie, and the plan of a run for those who want to watch it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import settings
+from settings import Cell, Matrix
+
+from qdflow.files import atomic
+from qdflow.watching import PLAN
+
+# Below the folder of the results.
+REFERENCE = "reference/{system}/beta{beta}"
+FLOW = "flows/{cell}/beta{beta}/seed{seed}"
+TRAINED = "flows/{cell}/{at}/seed{seed}"  # at: betaBETA, or family for them all
+
+
+def write(matrix: Matrix, config: Mapping[str, Any], folder: Path) -> None:
+    """Leave the plan of a run in the folder of its results."""
+    with atomic(folder / PLAN) as temporary:
+        temporary.write_text(json.dumps(plan(matrix, config)))
+
+
+def plan(matrix: Matrix, config: Mapping[str, Any]) -> dict[str, Any]:
+    """All references and cells: their tables, and the log and outputs of each step to them."""
+    references = [_reference(system, beta) for system, beta in matrix.references]
+    return {
+        "references": references,
+        "cells": [
+            _cell(cell, settings.looks(cell, matrix, config), config) for cell in matrix.cells
+        ],
+    }
+
+
+def _reference(system: str, beta: str) -> dict[str, Any]:
+    table = f"{REFERENCE.format(system=system, beta=beta)}/estimates.parquet"
+    step = {"log": f"logs/{REFERENCE.format(system=system, beta=beta)}.log", "outputs": [table]}
+    return {"system": system, "beta": beta, "tables": [table], "steps": {"reference": step}}
+
+
+def _cell(cell: Cell, looks: list[str], config: Mapping[str, Any]) -> dict[str, Any]:
+    spec = config["cells"][cell.name]
+    at = "family" if "family" in spec else f"beta{cell.beta}"
+    trained = TRAINED.format(cell=cell.name, at=at, seed=cell.seed)
+    flow = FLOW.format(cell=cell.name, beta=cell.beta, seed=cell.seed)
+    tables = {"estimate": f"{flow}/estimates.parquet"}
+    tables |= {look: f"{flow}/{look}.parquet" for look in looks}
+    place = f"{cell.name}/beta{cell.beta}/seed{cell.seed}.log"
+    training = f"logs/train/{cell.name}/{at}/seed{cell.seed}.log"
+    steps = {"train": {"log": training, "outputs": [f"{trained}/model.pt"]}}
+    steps |= {rule: {"log": f"logs/{rule}/{place}", "outputs": [t]} for rule, t in tables.items()}
+    return {
+        "cell": cell.name,
+        "beta": cell.beta,
+        "seed": cell.seed,
+        "system": spec["system"],
+        "tables": list(tables.values()),
+        "steps": steps,
+    }
