@@ -6,12 +6,13 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 RESULTS = $(or $(shell sed -n 's/^results: *//p' $(1)),results)
 NAMED = echo "Figures (PDF and PNG):" && ls $(RESULTS)/figures/*.pdf $(RESULTS)/figures/*.png
 
-.PHONY: help figures best scale smoke test lint docs validation kills many clean
+.PHONY: help figures best scale smoke test test-slurm lint docs validation kills many clean
 
 help:
 	@echo "make figures   set up, compute everything of config/config.yaml, draw the figures"
 	@echo "make smoke     the same from config/smoke.yaml, in under three minutes"
 	@echo "make test      set up, lint, type-check, and run all tests"
+	@echo "make test-slurm   the profile slurm, on a local cluster that it installs: as root, on Debian"
 	@echo "make lint      only the linters and the type checker"
 	@echo "make best      the flows of config/best.yaml, beyond the talk"
 	@echo "make scale     up to 200 electrons: config/scale.yaml"
@@ -55,6 +56,9 @@ LONGEST := tests/test_workflow.py
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
 	$(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/test_*.py))
+
+test-slurm: .venv/ready
+	QDFLOW_TEST_SLURM=1 $(BIN)/pytest -rs tests/slurm
 
 lint: .venv/ready
 	$(BIN)/ruff check .

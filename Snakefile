@@ -12,6 +12,7 @@ import imports
 imports.first_from(ROOT)
 import faults
 import lineage
+import needs
 import plan
 import settings
 from qdflow.provenance import code_hash
@@ -32,6 +33,7 @@ try:
     validate(config, "config/schema.yaml")  # fills in the defaults
     MATRIX = settings.matrix(config)
     lineage.check(config)
+    SITE = needs.site()
 except settings.ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used: {error}.") from None
 
@@ -294,6 +296,8 @@ rule reference:
     conda:
         "envs/flows.yaml"
     threads: config["reference"]["ladders"]
+    resources:
+        **needs.resources(lambda wc: needs.reference(wc.system, wc.beta, config), SITE),
     params:
         job=reference_job,
     script:
@@ -311,6 +315,9 @@ rule train:
     conda:
         "envs/flows.yaml"
     threads: lambda wc: config["trainings"][config["cells"][wc.cell]["training"]]["threads"]
+    resources:
+        **needs.resources(lambda wc: needs.train(wc.cell, config), SITE),
+        device=SITE.device,
     params:
         job=train_job,
     script:
@@ -328,6 +335,9 @@ rule estimate:
     conda:
         "envs/flows.yaml"
     threads: 1
+    resources:
+        **needs.resources(lambda wc: needs.estimate(wc.cell, config), SITE),
+        device=SITE.device,
     params:
         job=estimate_job,
     script:
@@ -344,6 +354,9 @@ rule audit:
     conda:
         "envs/flows.yaml"
     threads: 1
+    resources:
+        **needs.resources(lambda wc: needs.audit(wc.cell, config), SITE),
+        device=SITE.device,
     params:
         job=look_job("audit"),
     script:
@@ -363,6 +376,9 @@ rule bounds:
     conda:
         "envs/flows.yaml"
     threads: 1
+    resources:
+        **needs.resources(lambda wc: needs.bounds(wc.cell, config), SITE),
+        device=SITE.device,
     params:
         job=look_job("bounds"),
     script:
@@ -380,6 +396,9 @@ rule anneal:
     conda:
         "envs/flows.yaml"
     threads: 1
+    resources:
+        **needs.resources(lambda wc: needs.anneal(wc.cell, config), SITE),
+        device=SITE.device,
     params:
         job=look_job("anneal"),
     script:
@@ -395,6 +414,8 @@ rule summarize:
         f"{RESULTS}/logs/summarize.log",
     conda:
         "envs/figures.yaml"
+    resources:
+        **needs.resources(needs.small, SITE),
     params:
         job=dict(code=code("summarize")),
     script:
@@ -410,6 +431,8 @@ rule compare:
         f"{RESULTS}/logs/compare.log",
     conda:
         "envs/flows.yaml"
+    resources:
+        **needs.resources(needs.small, SITE),
     params:
         job=compare_job,
     script:
@@ -426,6 +449,8 @@ rule figure:
         f"{RESULTS}/logs/figure/{{figure}}.log",
     conda:
         "envs/figures.yaml"
+    resources:
+        **needs.resources(needs.small, SITE),
     params:
         job=figure_job,
     script:

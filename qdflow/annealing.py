@@ -46,6 +46,10 @@ class _Between:
     def __init__(self, flow: Flow, system: System, beta: float, generator: torch.Generator) -> None:
         self.flow, self.system, self.beta, self.generator = flow, system, beta, generator
 
+    def _with_flow(self, x: Tensor) -> Tensor:
+        """x on the device of the flow."""
+        return x.to(next(self.flow.parameters()).device)
+
 
 class Positions(_Between):
     """u = x, for a flow that gives ln q anywhere at once."""
@@ -56,7 +60,7 @@ class Positions(_Between):
 
     def from_reference(self, x: Tensor) -> Tensor:
         """See `Path`."""
-        return x
+        return self._with_flow(x)
 
     def densities(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """See `Path`."""
@@ -73,6 +77,7 @@ class Latent(_Between):
 
     def from_reference(self, x: Tensor) -> Tensor:
         """See `Path`; the flow's exact inverse."""
+        x = self._with_flow(x)
         extended = self.flow.extended(x, self.generator) if self.flow.width > 2 else x
         return self.flow.inverse(extended)
 
@@ -276,7 +281,7 @@ def _where(accepted: Tensor, there: _Here, here: _Here) -> _Here:
 
 def _spread(w: Tensor) -> float:
     """Of most of w: a quarter of the distance between its 2.5 and 97.5 per cent points."""
-    low, high = torch.quantile(w, torch.tensor([0.025, 0.975], dtype=w.dtype)).tolist()
+    low, high = torch.quantile(w, w.new_tensor([0.025, 0.975])).tolist()
     return max((high - low) / 4, 1e-6)
 
 

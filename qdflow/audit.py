@@ -261,12 +261,13 @@ def normalisation(flow: Flow, edge: float, nodes: int, chunk: int = 100_000) -> 
     Raises:
         ValueError: three electrons or more, whose grid would be too large.
     """
-    n = flow.draw(1, torch.Generator()).x.shape[1]
+    one = flow.draw(1, torch.Generator()).x
+    n = one.shape[1]
     if n > 2:
         raise ValueError(f"a grid for {n} electrons is too large; normalisation takes 1 or 2")
     axis = torch.linspace(-edge, edge, nodes, dtype=torch.float64)
     grids = torch.meshgrid(*[axis] * (2 * n), indexing="ij")
-    x = torch.stack([g.flatten() for g in grids], -1).unflatten(1, (n, 2))
+    x = torch.stack([g.flatten() for g in grids], -1).unflatten(1, (n, 2)).to(one.device)
     q = torch.cat([flow.log_prob(part).exp() for part in x.split(chunk)])
     q = torch.nan_to_num(q.view([nodes] * (2 * n)))
     spacing = (axis[1] - axis[0]).item()

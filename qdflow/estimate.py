@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qdflow import device
 from qdflow.flows.base import Draw, Flow, minority_fraction
 from qdflow.free_energy import variational, weights
 from qdflow.stats import Estimate, iid_mean, proportion
@@ -63,6 +64,7 @@ def estimate(
     for start in range(0, size, chunk):
         since, most = time.process_time(), min(chunk, size - start)
         pairs.append(_drawn(flow, most, generator))
+        device.finish(pairs[-1][1].log_q.device)
         seconds.append((time.process_time() - since) / most)
         report(min(start + chunk, size), size, "")
     before, after = (_joined(draws) for draws in zip(*pairs, strict=True))

@@ -91,7 +91,7 @@ def narrow(
     found, works = _annealed(
         way, plan.schedule(steps), reference, budget.chains, beta, generator, report
     )
-    share = effective_share(works.forward.numpy())
+    share = effective_share(works.forward.cpu().numpy())
     return Narrowed(found, Estimate(steps, 0.0, 1), iid_mean(works.accepted), share)
 
 
@@ -138,7 +138,7 @@ def _annealed(
     starts = _starts(reference, chains)
     u_p = way.from_reference(torch.from_numpy(starts.reshape(-1, *starts.shape[2:])))
     works = anneal(way, schedule, way.from_flow(len(u_p)), u_p, generator, report)
-    forward, backward = works.forward.numpy(), works.backward.numpy()
+    forward, backward = works.forward.cpu().numpy(), works.backward.cpu().numpy()
     return bounds.annealed(forward, backward.reshape(starts.shape[:2]), beta), works
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from failures import sentences
 
-from qdflow import checkpoint, tables
+from qdflow import checkpoint, device, tables
 from qdflow.family import rebuild
 from qdflow.narrowing import Budget, narrow
 from qdflow.progress import progress
@@ -18,7 +18,8 @@ job = snakemake.params.job
 torch.set_num_threads(snakemake.threads)
 columns = dict(job["columns"])
 model = checkpoint.load(Path(snakemake.input.model))
-flow = rebuild(model, columns["beta"], columns["symmetry"])
+where = device.pick(snakemake.resources.get("device", "auto"))
+flow = rebuild(model, columns["beta"], columns["symmetry"]).to(where)
 columns["symmetry"] = flow.symmetry
 reference = tables.read(snakemake.input.reference, "reference", tables.REFERENCE_SAMPLES)
 budget = Budget(**job["anneal"])
@@ -42,5 +43,5 @@ found |= {
     ("annealing_accepted", "annealed"): Found(result.accepted),
     ("ess", "annealed"): Found(result.ess),
 }
-note = {"config": job, "seed": job["seed"]}
+note = {"config": job, "seed": job["seed"], "device": device.name(where)}
 tables.write(found_rows(found, **columns), snakemake.output[0], COLUMNS, **note)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from failures import sentences
 
-from qdflow import checkpoint, tables
+from qdflow import checkpoint, device, tables
 from qdflow.audit import Budget, audit, verdict
 from qdflow.family import rebuild
 from qdflow.progress import progress
@@ -17,7 +17,8 @@ job = snakemake.params.job
 torch.set_num_threads(snakemake.threads)
 columns = dict(job["columns"])
 model = checkpoint.load(Path(snakemake.input.model))
-flow = rebuild(model, columns["beta"], columns["symmetry"])
+where = device.pick(snakemake.resources.get("device", "auto"))
+flow = rebuild(model, columns["beta"], columns["symmetry"]).to(where)
 columns["symmetry"] = flow.symmetry
 generator = torch.Generator().manual_seed(job["seed"])
 
@@ -27,5 +28,5 @@ with progress(f"audit {wc.cell} beta={wc.beta} seed={wc.seed}", Path(snakemake.l
 
 found = {(check.quantity, "audit"): Found(check.estimate) for check in checks.values()}
 table = found_rows(found, verdict(flow, checks), **columns)
-note = {"config": job, "seed": job["seed"]}
+note = {"config": job, "seed": job["seed"], "device": device.name(where)}
 tables.write(table, snakemake.output[0], COLUMNS, **note)

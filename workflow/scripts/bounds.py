@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from failures import sentences
 
-from qdflow import checkpoint, tables
+from qdflow import checkpoint, device, tables
 from qdflow.family import rebuild
 from qdflow.progress import progress
 from qdflow.sandwich import Samples, sandwich
@@ -18,7 +18,8 @@ job = snakemake.params.job
 torch.set_num_threads(snakemake.threads)
 columns = dict(job["columns"])
 model = checkpoint.load(Path(snakemake.input.model))
-flow = rebuild(model, columns["beta"], columns["symmetry"])
+where = device.pick(snakemake.resources.get("device", "auto"))
+flow = rebuild(model, columns["beta"], columns["symmetry"]).to(where)
 columns["symmetry"] = flow.symmetry
 own = tables.read(snakemake.input.samples, "estimate", tables.FLOW_SAMPLES)
 reference = tables.read(snakemake.input.reference, "reference", tables.REFERENCE_SAMPLES)
@@ -41,5 +42,5 @@ with progress(f"bounds {wc.cell} beta={wc.beta} seed={wc.seed}", Path(snakemake.
 table = found_rows(result.found, **columns)
 lower = table["method"] == "lower"
 table.loc[lower, "verdict"] = result.note
-note = {"config": job, "seed": job["seed"]}
+note = {"config": job, "seed": job["seed"], "device": device.name(where)}
 tables.write(table, snakemake.output[0], COLUMNS, **note)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from failures import sentences
 
-from qdflow import checkpoint, tables
+from qdflow import checkpoint, device, tables
 from qdflow.estimate import estimate
 from qdflow.family import rebuild
 from qdflow.free_energy import WEIGHTS
@@ -20,7 +20,8 @@ model = checkpoint.load(Path(snakemake.input.model))
 system = System(**model["system"])
 generator = torch.Generator().manual_seed(job["seed"])
 columns = dict(job["columns"])
-flow = rebuild(model, columns["beta"], columns["symmetry"])
+where = device.pick(snakemake.resources.get("device", "auto"))
+flow = rebuild(model, columns["beta"], columns["symmetry"]).to(where)
 columns["symmetry"] = flow.symmetry  # with what the flow has by itself
 
 wc = snakemake.wildcards
@@ -40,6 +41,6 @@ estimates = rows(
 )
 names = tables.FLOW_SAMPLES if result.x_before is None else tables.AVERAGED_SAMPLES
 samples = tables.configurations(**{name: getattr(result, name)[: budget["keep"]] for name in names})
-note = {"config": job, "seed": job["seed"]}
+note = {"config": job, "seed": job["seed"], "device": device.name(where)}
 tables.write(samples, snakemake.output.samples, names, **note)
 tables.write(estimates, snakemake.output.estimates, COLUMNS, **note)

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from failures import sentences, stopping
 
-from qdflow import checkpoint, flows, tables
+from qdflow import checkpoint, device, flows, tables
 from qdflow.family import Family, rebuild
 from qdflow.flows.base import drawn
 from qdflow.progress import progress
@@ -26,12 +26,14 @@ flow = flows.build(system=system, generator=generator, **job["architecture"])
 if "family" in job:
     flow = Family(flow, **job["family"])
 precision = getattr(torch, training["precision"])
-flow = flow.to(precision)
+where = device.pick(snakemake.resources.get("device", "auto"))
+flow = flow.to(where, precision)
 reference = lessons = None
 if path := snakemake.input.get("reference"):
     reference = torch.from_numpy(tables.positions(tables.read(path, "reference", tables.SAMPLES)))
 if path := snakemake.input.get("teacher"):
-    teacher = rebuild(checkpoint.load(Path(path)), job["teacher"]["beta"]).to(precision)
+    teacher = rebuild(checkpoint.load(Path(path)), job["teacher"]["beta"])
+    teacher = teacher.to(where, precision)
     lessons = drawn(teacher, job["teacher"]["samples"], generator)
 if path := snakemake.input.get("start"):
     flow.load_state_dict(checkpoint.load(Path(path))["parameters"])
@@ -55,7 +57,7 @@ with progress(label, Path(snakemake.log[0])) as report, stopping() as stop:
         stop=stop,
     )
 
-note = {"config": job, "seed": job["seed"]}
+note = {"config": job, "seed": job["seed"], "device": device.name(where)}
 model = {
     "parameters": flow.state_dict(),
     "architecture": job["architecture"],
