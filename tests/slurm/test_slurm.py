@@ -171,15 +171,22 @@ def states(run):
     return [job["JobState"] for kind in jobs(run.text.read_text()).values() for job in kind]
 
 
-def test_what_trains_gets_a_gpu_and_nothing_else_does(smoke):
+def test_what_trains_or_samples_gets_a_gpu_and_nothing_else_does(smoke):
     found = jobs(smoke[0])
     for name, kind in found.items():
-        trains = name in ("train", "anneal")
+        trains = name in ("train", "anneal", "samples")
         assert {job["Partition"] for job in kind} == {"gpu" if trains else "cpu"}, name
         assert {job.get("TresPerJob") for job in kind} == {"gres:gpu:1" if trains else None}, name
         assert {job["JobState"] for job in kind} == {"COMPLETED"}, name
     counts = {name: len(kind) for name, kind in found.items()}
-    assert counts == {"reference": 3, "train": 12, "anneal": 1, "looks": 7, "tables": 1}
+    assert counts == {
+        "reference": 3,
+        "train": 12,
+        "anneal": 1,
+        "samples": 4,
+        "looks": 7,
+        "tables": 1,
+    }
 
 
 def test_jobs_ask_for_what_they_need(smoke):
