@@ -32,7 +32,7 @@ def test_intervals_cover_the_truth(name):
     assert not [row(c) for c in found if not c.holds]
 
 
-def exponential(factor):
+def stretched(factor):
     """The mean of normal numbers, with error bars that are too long by a factor."""
 
     def run(rng):
@@ -44,7 +44,7 @@ def exponential(factor):
 
 @pytest.mark.parametrize("factor", [0.8, 1.3])
 def test_error_bars_that_are_wrong_by_a_little_are_found(factor):
-    right, wrong = measured(exponential(factor))
+    right, wrong = measured(stretched(factor))
     assert right.holds
     assert not wrong.holds
     assert abs(wrong.covered.sigmas_from(2 * norm.cdf(1.96 * factor) - 1)) < 4

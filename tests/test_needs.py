@@ -154,13 +154,13 @@ def test_without_any_variable_the_profile_leaves_all_to_the_site(profile):
     assert not [entry for entry in found["set-resources"] if "gpu" in entry]
 
 
-def test_with_a_gpu_partition_what_trains_asks_for_one(profile):
+def test_with_a_gpu_partition_what_trains_or_samples_asks_for_one(profile):
     found = profile(QDFLOW_SLURM_GPU_PARTITION="fast", QDFLOW_SLURM_PARTITION="plain")
     assert found["default-resources"] == ["slurm_partition=plain"]
-    for rule in ("train", "anneal"):
+    for rule in ("train", "estimate", "anneal"):
         wanted = {"slurm_partition=fast", "gpu=1", "device=cuda"}
         assert {f"{rule}:{one}" for one in wanted} < set(found["set-resources"])
-    assert "estimate:device=cpu" in found["set-resources"]
+    assert "audit:device=cpu" in found["set-resources"]
     # global, they would be one GPU, and one short job, for all jobs together
     assert found["set-resource-scopes"] == ["gpu=local", "side_by_side=local"]
 

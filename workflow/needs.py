@@ -120,7 +120,7 @@ def estimate(cell: str, config: Mapping[str, Any]) -> Need:
     budget = config["estimate"]
     chunk = min(budget["chunk"], budget["samples"])
     seconds = 2 * budget["samples"] * _seconds(cell, config)
-    return _need(cell, config, BASE_MB, chunk * CONFIGURATION_MB, seconds)
+    return _need(cell, config, BASE_MB + GPU_MB, chunk * CONFIGURATION_MB, seconds)
 
 
 def audit(cell: str, config: Mapping[str, Any]) -> Need:
