@@ -48,7 +48,7 @@ class _Between:
 
     def _with_flow(self, x: Tensor) -> Tensor:
         """x on the device of the flow."""
-        return x.to(next(self.flow.parameters()).device)
+        return x.to(self.flow.device)
 
 
 class Positions(_Between):

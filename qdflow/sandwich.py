@@ -180,9 +180,8 @@ def _located(
 ) -> Array:
     """ln q (chains, draws)."""
     flat, parts = torch.from_numpy(x.reshape(-1, *x.shape[2:])), []
-    like = next(flow.parameters())
     for part in flat.split(CHUNK):
-        parts.append(flow.located(part.to(like.device), generator).cpu())
+        parts.append(flow.located(part.to(flow.device), generator).cpu())
         report(CHUNK * (len(parts) - 1) + len(part), len(flat), "")
     return torch.cat(parts).numpy().reshape(x.shape[:2])
 

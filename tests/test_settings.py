@@ -13,7 +13,8 @@ from qdflow.bases import BASES
 from qdflow.family import Family
 from qdflow.flows import NAMES
 from qdflow.flows._dense import ACTIVATIONS, ODD
-from qdflow.symmetry import GROUPS, log_order
+from qdflow.groups import log_order
+from qdflow.symmetry import GROUPS
 from qdflow.system import TRAPS, System
 
 PHASE = {"steps": 9, "batch": 9, "learning_rate": 0.1}

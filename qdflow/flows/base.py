@@ -49,6 +49,11 @@ class Flow(nn.Module):
     log_beta: str = ""
     width: int = 2
 
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are; the processor, if it has none."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x (size, n, width), ladj = ln |det dx/dz| (size,), that determinant's sign (size,).
 
