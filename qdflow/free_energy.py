@@ -1,6 +1,8 @@
 """Free energies with their errors: of the non-interacting gas, along a ladder, of a flow."""
 
 import logging
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,12 +10,6 @@ from scipy.special import expit
 
 from qdflow.stats import Estimate, effective_share, iid_mean, pareto_k, squares_about_mean
 from qdflow.system import TRAPS, System
-
-_log = logging.getLogger("pymbar")
-_log.setLevel(logging.ERROR)  # at import it prints that JAX is missing
-from pymbar import bar  # noqa: E402
-
-_log.setLevel(logging.NOTSET)  # later warnings are worth reading
 
 Array = NDArray[np.float64]
 
@@ -103,7 +99,7 @@ def bar_difference(forward: Array, backward: Array) -> float:
     """
     if not (np.isfinite(forward).all() and np.isfinite(backward).all()):
         raise ArithmeticError("a work is not finite; raise the warm-up of the samples")
-    difference = bar(
+    difference = _pymbar_bar()(
         forward.ravel(), backward.ravel(), compute_uncertainty=False, relative_tolerance=1e-11
     )["Delta_f"]
     shift = difference - np.log(forward.size / backward.size)
@@ -122,3 +118,14 @@ def _bar_influence(forward: Array, backward: Array) -> Array:
     up, down = expit(difference - forward), expit(-difference - backward)
     slope = (up * (1 - up) + down * (1 - down)).mean()
     return difference - (up - down) / slope
+
+
+@cache
+def _pymbar_bar() -> Callable[..., dict[str, float]]:
+    """`pymbar.bar`, imported when it is needed: half a second, which most jobs can do without."""
+    log = logging.getLogger("pymbar")
+    log.setLevel(logging.ERROR)  # at import it prints that JAX is missing
+    from pymbar import bar
+
+    log.setLevel(logging.NOTSET)  # later warnings are worth reading
+    return bar
