@@ -18,8 +18,8 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import ROOT
 from PIL import Image
+from pipeline import checkout
 
 from qdflow import checkpoint, tables, watching
 from qdflow.comparison import COMPARISONS
@@ -63,19 +63,7 @@ def rules(jobs):
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory):
-    """The files git knows or would add, as a fresh clone has them."""
-    clone = tmp_path_factory.mktemp("source") / "qdflow"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    ).stdout.split(b"\0")
-    for name in filter(None, map(os.fsdecode, listed)):
-        if (ROOT / name).exists():
-            (clone / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, clone / name)
-    return clone
+    return checkout(tmp_path_factory.mktemp("source") / "qdflow")
 
 
 @pytest.fixture(scope="session")
