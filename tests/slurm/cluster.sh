@@ -16,7 +16,7 @@ GPUS=3
 NODE=$(hostname -s)
 
 install_packages() {
-  command -v slurmctld slurmd munged >/dev/null && return
+  type slurmctld slurmd munged >/dev/null 2>&1 && return
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends slurm-wlm munge
