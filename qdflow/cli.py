@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def watch(results: Path, every: float, once: bool) -> None:
     them, and the time that is left at this pace. Works on a folder that other machines write to.
     Ends when all is done, or with Ctrl-C. Where output is no terminal, prints the table once.
     """
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = _console()
     if once or not console.is_terminal:
         console.print(_watched(_seen(results)))
         return
@@ -213,8 +214,9 @@ def _seen(results: Path) -> list[watching.Row]:
 
 
 def _watched(found: list[watching.Row]) -> Table:
-    states = ", ".join(f"{count} {state}" for state, count in watching.counts(found).items())
-    table = Table("", "β", "seed", "state", "step", "F", "exact F", "gap", "left", title=states)
+    states = Counter(row.state for row in found).most_common()
+    title = ", ".join(f"{count} {state}" for state, count in states)
+    table = Table("", "β", "seed", "state", "step", "F", "exact F", "gap", "left", title=title)
     for row in found:
         step = f"{row.job.done}/{row.job.total}" if row.job and row.job.total else ""
         left = _clock(row.job.left) if row.job and row.job.left is not None else ""

@@ -11,8 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from qdflow import tables
 from qdflow.stats import Estimate
 from qdflow.summary import pick
@@ -185,8 +183,3 @@ def _plan(folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise PlanError(f"{folder / PLAN} cannot be read ({error}); start the run again") from None
-
-
-def counts(found: list[Row]) -> pd.Series:
-    """How many rows there are in each state, the most first."""
-    return pd.Series([row.state for row in found]).value_counts()

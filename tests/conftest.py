@@ -24,3 +24,11 @@ def generator():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """A fresh clone, not to be changed: what runs there runs in a copy."""
+    from pipeline import checkout  # which imports this file
+
+    return checkout(tmp_path_factory.mktemp("source") / "qdflow")

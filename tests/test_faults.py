@@ -18,7 +18,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
-from pipeline import MODEL, QUICK, SLOW, Pipeline, checkout, same, wait_for
+from pipeline import MODEL, QUICK, SLOW, Pipeline, same, wait_for
 
 sys.path.append(str(ROOT / "workflow/scripts"))
 import failures
@@ -27,11 +27,6 @@ import faults
 from qdflow import checkpoint, flows, tables
 from qdflow.system import System
 from qdflow.train import HISTORY, Phase, StoppedError, TrainingDivergedError, train
-
-
-@pytest.fixture(scope="session")
-def source(tmp_path_factory):
-    return checkout(tmp_path_factory.mktemp("faults") / "qdflow")
 
 
 @pytest.fixture(scope="session")

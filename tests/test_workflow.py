@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
-from pipeline import checkout
 
 from qdflow import checkpoint, tables, watching
 from qdflow.comparison import COMPARISONS
@@ -59,11 +58,6 @@ def trained(jobs):
 
 def rules(jobs):
     return {rule for rule, _ in jobs}
-
-
-@pytest.fixture(scope="session")
-def source(tmp_path_factory):
-    return checkout(tmp_path_factory.mktemp("source") / "qdflow")
 
 
 @pytest.fixture(scope="session")

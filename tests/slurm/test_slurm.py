@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch
 import yaml
-from test_workflow import SMOKE, source  # noqa: F401  a fixture
+from test_workflow import SMOKE
 
 from qdflow import checkpoint, tables
 from qdflow.summary import COLUMNS
@@ -87,7 +87,7 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def copies(source, tmp_path_factory):  # noqa: F811
+def copies(source, tmp_path_factory):
     """A maker of fresh copies, with another configuration: some of the cells, and a longer one."""
     smoke = yaml.safe_load((source / "config/smoke.yaml").read_text())
     phases = [{"steps": 3000, "batch": 64, "learning_rate": 0.01, "decay": 0.1}]
