@@ -11,7 +11,7 @@ from qdflow import mcmc
 from qdflow.mcmc import Array, Ladder, State
 from qdflow.system import TRAPS, System
 
-ACCEPTANCE = 0.4  # of single-electron moves; the efficiency is flat around it
+ACCEPTANCE = 0.3  # of single-electron moves; the efficiency is flat around it
 _ROUNDS, _DRAWS, _SWEEPS = 12, 25, 4
 _PILOT_RUNGS = 32
 

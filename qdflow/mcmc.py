@@ -69,8 +69,9 @@ def init(system: System, x: Array) -> State:
             f" with {(~np.isfinite(x)).sum()} numbers that are not finite"
         )
     potential = _compiled(TRAPS[system.trap].potential)
-    energies = np.array([_energies(potential, *np.ascontiguousarray(y.T)) for y in x])
-    return State(x.copy(), energies[:, 0], energies[:, 1])
+    trap_energy, pair_energy = np.empty((2, len(x)))
+    _energies(potential, np.ascontiguousarray(x.T), trap_energy, pair_energy)
+    return State(x.copy(), trap_energy, pair_energy)
 
 
 def step(
@@ -87,25 +88,30 @@ def step(
     Source of the exchange: Hukushima & Nemoto, J. Phys. Soc. Jpn. 65, 1604 (1996).
     """
     rungs = len(ladder.couplings)
-    x = np.moveaxis(state.x, -1, 1).copy()  # the state passed in stays as it is
+    x = np.ascontiguousarray(state.x.T, np.float32)
     trap_energy, pair_energy = np.empty((2, draws, rungs))
     frames = np.empty((draws, system.n, 2))
-    accepted, swapped = np.zeros(rungs), np.zeros(max(rungs - 1, 0))
-    _run(
-        _compiled(TRAPS[system.trap].potential),
-        x,
-        *ladder,
-        sweeps,
-        generator,
-        trap_energy,
-        pair_energy,
-        frames,
-        accepted,
-        swapped,
-    )
+    accepted, swapped = np.zeros(rungs, np.int64), np.zeros(max(rungs - 1, 0))
+    for start in range(0, draws, _DRAWS):
+        part = slice(start, start + _DRAWS)
+        size = len(frames[part]), sweeps, system.n, rungs
+        _run(
+            _compiled(TRAPS[system.trap].potential),
+            x,
+            ladder,
+            generator.random((2, *size), np.float32),
+            generator.standard_exponential(size, np.float32),
+            start,
+            generator,
+            trap_energy[part],
+            pair_energy[part],
+            frames[part],
+            accepted,
+            swapped,
+        )
     tries = np.array([(draws + 1 - k % 2) // 2 for k in range(rungs - 1)])  # every other draw
     return (
-        State(np.moveaxis(x, 1, -1).copy(), trap_energy[-1], pair_energy[-1]),
+        State(x.T.astype(float), trap_energy[-1], pair_energy[-1]),
         Info(
             trap_energy,
             pair_energy,
@@ -122,43 +128,57 @@ def _compiled(potential: Callable[[Any, Any], Any]) -> Any:
 
 
 # Sums may be reordered (that is what lets the compiler use wide registers), but infinities and
-# NaN keep their meaning: two electrons at one point must come out as +inf.
+# NaN keep their meaning.
 _jit = numba.njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp"})
-_FAR = 1e150
+_DRAWS = 8  # for which random numbers are drawn at a time: they stay in the cache
+# Two electrons at one point repel by 1e15, not by infinity, which at lambda = 0 would be NaN: no
+# comparison accepts that, and the pair would stay together for ever.
+_TINY = np.float32(1e-30)
+_HALF, _ONE = np.float32(0.5), np.float32(1)
+_SIDE = np.float32(12**0.5)  # of a square on which a uniform density has the deviations 1
 
 
 @_jit
-def _energies(potential, x, y):
-    trap, pair = 0.0, 0.0
-    for i in range(x.size):
-        trap += potential(x[i], y[i])
+def _energies(potential, x, trap, pair):
+    """V and V_ee on each rung, in double precision.  x (2, n, rungs)."""
+    trap[:] = 0
+    pair[:] = 0
+    for i in range(x.shape[1]):
+        for k in range(trap.size):
+            trap[k] += potential(np.float64(x[0, i, k]), np.float64(x[1, i, k]))
         for j in range(i):
-            pair += 1.0 / np.sqrt((x[i] - x[j]) ** 2 + (y[i] - y[j]) ** 2)
-    return trap, pair
+            for k in range(trap.size):
+                u = np.float64(x[0, i, k]) - np.float64(x[0, j, k])
+                v = np.float64(x[1, i, k]) - np.float64(x[1, j, k])
+                pair[k] += 1.0 / np.sqrt(u * u + v * v)
 
 
 @_jit
-def _sweep(potential, x, y, beta, coupling, width, rng):
-    accepted = 0
-    for i in range(x.size):
-        old_x, old_y = x[i], y[i]
-        new_x = old_x + width * rng.standard_normal()
-        new_y = old_y + width * rng.standard_normal()
-        # The electron is put out of reach meanwhile: a loop without a branch runs vectorised.
-        x[i] = y[i] = _FAR
-        old, new = 0.0, 0.0
-        for j in range(x.size):
-            old += 1.0 / np.sqrt((old_x - x[j]) ** 2 + (old_y - y[j]) ** 2)
-            new += 1.0 / np.sqrt((new_x - x[j]) ** 2 + (new_y - y[j]) ** 2)
-        rise = potential(new_x, new_y) - potential(old_x, old_y) + coupling * (new - old)
-        # Leaving a coincident pair is always right. At lambda = 0 the rise is 0 * inf, NaN, which
-        # no comparison accepts: the pair would stay together for ever.
-        if old == np.inf or rng.random() < np.exp(-beta * rise):
-            x[i], y[i] = new_x, new_y
-            accepted += 1
-        else:
-            x[i], y[i] = old_x, old_y
-    return accepted
+def _move(potential, x, i, beta, couplings, widths, uniform, exponential, work, accepted):
+    """Propose to move electron i on every rung, and accept or not; all rungs at a time.
+
+    In single precision, whose rounding changes an acceptance by a hundred thousandth at most; V
+    and V_ee are summed in double precision, at the positions as they are.
+    """
+    old_x, old_y, new_x, new_y, rise = work[0], work[1], work[2], work[3], work[4]
+    for k in range(rise.size):
+        old_x[k], old_y[k] = x[0, i, k], x[1, i, k]
+        new_x[k] = old_x[k] + widths[k] * (uniform[0, i, k] - _HALF)
+        new_y[k] = old_y[k] + widths[k] * (uniform[1, i, k] - _HALF)
+        rise[k] = 0
+    for j in range(x.shape[1]):
+        if j != i:
+            for k in range(rise.size):
+                a, b = new_x[k] - x[0, j, k], new_y[k] - x[1, j, k]
+                u, v = old_x[k] - x[0, j, k], old_y[k] - x[1, j, k]
+                new, old = a * a + b * b + _TINY, u * u + v * v + _TINY
+                rise[k] += _ONE / np.sqrt(new) - _ONE / np.sqrt(old)
+    for k in range(rise.size):
+        gain = potential(new_x[k], new_y[k]) - potential(old_x[k], old_y[k])
+        taken = beta * (gain + couplings[k] * rise[k]) < exponential[i, k]
+        x[0, i, k] = new_x[k] if taken else old_x[k]
+        x[1, i, k] = new_y[k] if taken else old_y[k]
+        accepted[k] += 1 if taken else 0
 
 
 @_jit
@@ -166,9 +186,9 @@ def _exchange(first, x, beta, couplings, trap_energy, pair_energy, swapped, rng)
     for k in range(first, couplings.size - 1, 2):
         log_ratio = beta * (couplings[k] - couplings[k + 1]) * (pair_energy[k] - pair_energy[k + 1])
         if rng.random() < np.exp(log_ratio):
-            kept = x[k].copy()
-            x[k] = x[k + 1]
-            x[k + 1] = kept
+            for a in range(2):
+                for i in range(x.shape[1]):
+                    x[a, i, k], x[a, i, k + 1] = x[a, i, k + 1], x[a, i, k]
             trap_energy[k], trap_energy[k + 1] = trap_energy[k + 1], trap_energy[k]
             pair_energy[k], pair_energy[k + 1] = pair_energy[k + 1], pair_energy[k]
             swapped[k] += 1
@@ -178,10 +198,10 @@ def _exchange(first, x, beta, couplings, trap_energy, pair_energy, swapped, rng)
 def _run(
     potential,
     x,
-    beta,
-    couplings,
-    widths,
-    sweeps,
+    ladder,
+    uniform,
+    exponential,
+    start,
     rng,
     trap_energy,
     pair_energy,
@@ -189,13 +209,34 @@ def _run(
     accepted,
     swapped,
 ):
-    for t in range(trap_energy.shape[0]):
-        for k in range(couplings.size):
-            for _ in range(sweeps):
-                accepted[k] += _sweep(
-                    potential, x[k, 0], x[k, 1], beta, couplings[k], widths[k], rng
+    beta, couplings = np.float32(ladder.beta), ladder.couplings.astype(np.float32)
+    sides = (ladder.widths * _SIDE).astype(np.float32)
+    work = np.empty((5, couplings.size), np.float32)
+    for t in range(len(frames)):
+        for s in range(exponential.shape[1]):
+            for i in range(x.shape[1]):
+                _move(
+                    potential,
+                    x,
+                    i,
+                    beta,
+                    couplings,
+                    sides,
+                    uniform[:, t, s],
+                    exponential[t, s],
+                    work,
+                    accepted,
                 )
-            trap_energy[t, k], pair_energy[t, k] = _energies(potential, x[k, 0], x[k, 1])
-        _exchange(t % 2, x, beta, couplings, trap_energy[t], pair_energy[t], swapped, rng)
-        frames[t, :, 0] = x[-1, 0]
-        frames[t, :, 1] = x[-1, 1]
+        _energies(potential, x, trap_energy[t], pair_energy[t])
+        _exchange(
+            (start + t) % 2,
+            x,
+            ladder.beta,
+            ladder.couplings,
+            trap_energy[t],
+            pair_energy[t],
+            swapped,
+            rng,
+        )
+        for i in range(x.shape[1]):
+            frames[t, i, 0], frames[t, i, 1] = x[0, i, -1], x[1, i, -1]

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from qdflow import coulomb
+
 
 class Trap(NamedTuple):
     """A trap V(x, y), homogeneous of some degree: V(s x, s y) = s^degree V(x, y).
@@ -83,6 +85,8 @@ class System:
 
     def pair_energy(self, x: Tensor) -> Tensor:
         """sum_{i<j} 1/|x_i - x_j|, +inf where two coincide.  x (*batch, n, 2) -> (*batch,)."""
+        if x.device.type == "cpu":
+            return coulomb.repulsion(x.reshape(-1, self.n, 2)).reshape(x.shape[:-2])
         i, j = self._pairs.to(x.device)
         return (x[..., i, :] - x[..., j, :]).square().sum(-1).rsqrt().sum(-1)
 

@@ -32,6 +32,7 @@ HISTORY = {  # columns and their units
 }
 _SKIPPED, _RATE = (list(HISTORY).index(name) for name in ("skipped", "learning_rate"))
 _log = logging.getLogger(__name__)
+CACHED = 256  # samples at a time on a processor, so that what they need stays in its cache
 COLD = 0.04  # first learning rate of a warm-up over the largest
 PATIENCE = 50  # non-finite steps in a row before training is given up
 
@@ -151,7 +152,7 @@ def train(
     """
     learned = reference if lessons is None else lessons
     _refuse_impossible(flow, phases, learned)
-    like, optimizer = next(flow.parameters()), torch.optim.Adam(flow.parameters())
+    like, optimizer = next(flow.parameters()), torch.optim.Adam(flow.parameters(), fused=True)
     samples = like.new_empty(0) if learned is None else learned.to(like)
     run = _Run(flow, system, beta, samples, lessons is None, optimizer, generator, [])
     total = sum(phase.steps for phase in phases)
@@ -235,55 +236,72 @@ def _advance(run: _Run, phase: Phase, rate: float, clip: float, start: float) ->
 
 
 def _step(run: _Run, phase: Phase, learning_rate: float, clip: float) -> list[float]:
-    losses, above, below = [], [math.nan] * 5, [math.nan] * 2
-    if phase.forward < 1:
-        loss, above = _above(run, phase.batch)
-        losses.append((1 - phase.forward) * loss)
-    if phase.forward > 0:
-        loss, below = _below(run, phase.batch)
-        losses.append(-phase.forward * loss)
-    loss = torch.stack(losses).sum()
     run.optimizer.zero_grad()
-    loss.backward()
+    loss, above, below = 0.0, [math.nan] * 5, [math.nan] * 2
+    if phase.forward < 1:
+        above = _above(run, phase.batch, 1 - phase.forward)
+        loss += (1 - phase.forward) * above[0]
+    if phase.forward > 0:
+        below = _below(run, phase.batch, phase.forward)
+        loss -= phase.forward * below[0]
     norm = torch.nn.utils.clip_grad_norm_(run.flow.parameters(), clip).item()
-    finite = math.isfinite(norm) and math.isfinite(loss.item())
+    finite = math.isfinite(norm) and math.isfinite(loss)
     if finite:
         for group in run.optimizer.param_groups:
             group["lr"] = learning_rate
         run.optimizer.step()
     *above, sign = above
+    below = below if run.bounds else [math.nan] * 2
     step = len(run.history) + 1
     return [step, *above, *below, norm, learning_rate, sign, float(not finite)]
 
 
-def _above(run: _Run, batch: int) -> tuple[Tensor, list[float]]:
-    """The reverse loss of a batch; F, its error, E, S and the minority's share of the signs."""
+def _above(run: _Run, batch: int, weight: float) -> list[float]:
+    """F, its error, E, S and the minority's share of the signs, of a batch of the flow's samples.
+
+    The gradients of the reverse bound, times its weight, are added to those of the parameters.
+    """
     family = run.flow
     if not isinstance(family, Family):
-        return _bound(family, run.beta, run, batch)
+        return _bound(family, run.beta, run, batch, weight)
     betas = family.betas(run.generator)
-    parts = [_bound(family.at(beta), beta, run, batch // len(betas)) for beta in betas]
-    losses, rows = zip(*parts, strict=True)
+    share, weight = batch // len(betas), weight / len(betas)
+    rows = [_bound(family.at(beta), beta, run, share, weight) for beta in betas]
     F, stderr, *rest = map(list, zip(*rows, strict=True))
     means = [sum(values) / len(betas) for values in (F, *rest)]
-    return torch.stack(losses).mean(), [means[0], math.hypot(*stderr) / len(betas), *means[1:]]
+    return [means[0], math.hypot(*stderr) / len(betas), *means[1:]]
 
 
-def _bound(flow: Flow, beta: float, run: _Run, batch: int) -> tuple[Tensor, list[float]]:
-    """Of one flow at one beta, what `_above` returns."""
-    draw = flow.draw(batch, run.generator)
-    energy, F = reverse(draw, run.system, beta)
-    loss = F.mean() if flow.reparametrised else score_loss(F, draw.log_q)
-    E, S = energy.mean().item(), -draw.log_q.mean().item()
-    return loss, [*_mean(F), E, S, minority_fraction(draw.sign)]
+def _bound(flow: Flow, beta: float, run: _Run, batch: int, weight: float) -> list[float]:
+    """Of one flow at one beta, what `_above` returns and adds."""
+    rows = []
+    # the score's baseline is the mean over all of a batch
+    for part in _parts(batch, flow.device) if flow.reparametrised else [batch]:
+        draw = flow.draw(part, run.generator)
+        energy, F = reverse(draw, run.system, beta)
+        loss = F.sum() / batch if flow.reparametrised else score_loss(F, draw.log_q)
+        (weight * loss).backward()
+        rows.append([column.detach() for column in (F, energy, draw.log_q, draw.sign)])
+    F, energy, log_q, sign = map(torch.cat, zip(*rows, strict=True))
+    return [*_mean(F), energy.mean().item(), -log_q.mean().item(), minority_fraction(sign)]
 
 
-def _below(run: _Run, batch: int) -> tuple[Tensor, list[float]]:
-    """The forward bound on a batch of the samples; it and its error, if they are those of p."""
+def _below(run: _Run, batch: int, weight: float) -> list[float]:
+    """The forward bound on a batch of the samples, and its error; minus it adds its gradients."""
     choice = torch.randint(len(run.samples), (batch,), generator=run.generator)
     x = moved(run.samples[choice.to(run.samples.device)], run.system, run.generator)
-    F = run.system.energy(x) + cast(Flow, run.flow).log_prob(x) / run.beta
-    return F.mean(), _mean(F) if run.bounds else [math.nan] * 2
+    rows = []
+    for part in x.split(_parts(batch, x.device)):
+        F = run.system.energy(part) + cast(Flow, run.flow).log_prob(part) / run.beta
+        (-weight / batch * F.sum()).backward()
+        rows.append(F.detach())
+    return _mean(torch.cat(rows))
+
+
+def _parts(batch: int, device: torch.device) -> list[int]:
+    """The sizes in which a batch is worked through."""
+    size = CACHED if device.type == "cpu" else batch
+    return [min(size, batch - start) for start in range(0, batch, size)]
 
 
 def _mean(F: Tensor) -> list[float]:

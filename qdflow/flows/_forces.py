@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qdflow.compiled import FASTEST
+
 
 def radial(r2: Tensor, w: Tensor, c: Tensor) -> Tensor:
     """phi at r^2 (n, size), with w and c (terms,).  -> (n, size)."""
@@ -100,14 +102,7 @@ def _filled(loop: Any, outputs: int, *inputs: Tensor) -> tuple[Tensor, ...]:
     return tuple(map(torch.from_numpy, filled))
 
 
-# Sums may be reordered, and roots taken by Newton's method: that lets the compiler use wide
-# registers. NaN keeps its meaning.
-_jit = numba.njit(
-    nogil=True,
-    cache=True,
-    error_model="numpy",
-    fastmath={"reassoc", "contract", "arcp", "nsz", "afn"},
-)
+_jit = numba.njit(**FASTEST)
 
 
 @_jit

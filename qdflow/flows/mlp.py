@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from qdflow.bases import Gaussian
-from qdflow.flows._dense import DenseFlow, known_activation, network, truncated_normal
+from qdflow.flows._dense import ACTIVATIONS, DenseFlow, known_activation, network, truncated_normal
+from qdflow.flows._determinant import log_det
 from qdflow.system import System
 
 
@@ -61,6 +62,19 @@ class MLP(DenseFlow):
     def mapping(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """See `DenseFlow.mapping`; cost per sample O(n width^2)."""
         return network(z, zip(self.weights, self.biases, strict=True), self.activation)
+
+    def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `DenseFlow.transform`; the same without the Jacobian, several times as fast."""
+        if len(self.weights) == 1 or z.device.type != "cpu":
+            return super().transform(z)
+        sigma, slope = ACTIVATIONS[self.activation]
+        x, slopes = z.flatten(1), []
+        for k, (W, b) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if k:
+                slopes.append(slope(x))
+                x = sigma(x)
+            x = nn.functional.linear(x, W, b)
+        return x.unflatten(1, (-1, 2)), *log_det([*self.weights], slopes)
 
 
 build = MLP
