@@ -14,10 +14,10 @@ FAST: dict[str, Any] = {
     "nogil": True,
     "cache": True,
     "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
+    "fastmath": {"reassoc", "contract", "nsz"},
 }
-# Also roots by Newton's method, to which 1 / sqrt(0) is NaN.
-FASTEST = FAST | {"fastmath": FAST["fastmath"] | {"afn"}}
+# Also reciprocals and roots by Newton's method, to which 1 / sqrt(0) is NaN.
+FASTEST = FAST | {"fastmath": FAST["fastmath"] | {"arcp", "afn"}}
 _LEAST = 64  # samples that are worth a thread
 
 

@@ -127,12 +127,11 @@ def _compiled(potential: Callable[[Any, Any], Any]) -> Any:
     return numba.njit(potential)
 
 
-# Sums may be reordered (that is what lets the compiler use wide registers), but infinities and
-# NaN keep their meaning.
+# Sums may be reordered: that lets the compiler use wide registers.
 _jit = numba.njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp"})
 _DRAWS = 8  # for which random numbers are drawn at a time: they stay in the cache
-# Two electrons at one point repel by 1e15, not by infinity, which at lambda = 0 would be NaN: no
-# comparison accepts that, and the pair would stay together for ever.
+# Two electrons at one point repel by 1e15, not by infinity: that times lambda = 0 would be NaN,
+# which no comparison accepts, and the pair would stay together for ever.
 _TINY = np.float32(1e-30)
 _HALF, _ONE = np.float32(0.5), np.float32(1)
 _SIDE = np.float32(12**0.5)  # of a square on which a uniform density has the deviations 1

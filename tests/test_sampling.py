@@ -119,6 +119,18 @@ def test_the_sampler_recovers_from_coincident_electrons(coupling, rng):
     assert (np.abs(state.x) < 5).all()
 
 
+@pytest.mark.parametrize("beta", [1.0, 10.0])
+def test_moves_in_single_precision_bias_nothing_that_shows(beta, rng):
+    """64 chains of n = 2 at lambda = 1, whose <H> is known by quadrature."""
+    system, width = System(2), 0.5 / np.sqrt(beta)
+    chains = mcmc.Ladder(beta, np.ones(64), np.full(64, width))
+    state, _ = mcmc.step(system, ladder.gas(system, chains, rng), chains, 500, 2, rng)
+    _, info = mcmc.step(system, state, chains, 10_000, 4, rng)
+    found = chain_mean((info.trap_energy + info.pair_energy).T)
+    assert abs(found.mean - two_electrons(beta)[1]) < 4 * found.stderr
+    assert found.stderr < 1e-3 / beta * 2
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_step_leaves_the_state_it_started_from(n, rng):
     start = mcmc.init(System(n), rng.normal(size=(2, n, 2)))
