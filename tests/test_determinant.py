@@ -7,7 +7,7 @@ import torch
 
 from qdflow import compiled, flows
 from qdflow.flows._dense import DenseFlow
-from qdflow.flows._determinant import inverted, log_det
+from qdflow.flows._determinant import inverted, log_det, log_dets
 from qdflow.system import System
 
 CHAINS = [(4, 4, 4), (6, 9, 6), (6, 12, 9, 6), (5, 7, 8, 6, 5), (40, 64, 64, 40)]
@@ -59,6 +59,19 @@ def test_inverse_of_every_size(d, dtype, tolerance, generator):
     torch.testing.assert_close(ladj.double(), exact.logabsdet, rtol=tolerance, atol=tolerance)
     identity = torch.eye(d, dtype=torch.float64).expand(30, d, d)
     torch.testing.assert_close(transposed.mT.double() @ A, identity, rtol=0, atol=tolerance)
+
+
+def test_gradients_of_single_matrices(generator):
+    A = torch.randn(20, 5, 5, generator=generator, dtype=torch.float64, requires_grad=True)
+    share = torch.randn(20, generator=generator, dtype=torch.float64)
+    exact = torch.linalg.slogdet(A)
+    ladj, sign = log_dets(A)
+    torch.testing.assert_close(ladj, exact.logabsdet)
+    assert torch.equal(sign, exact.sign)
+    mine, theirs = (torch.autograd.grad((share * v).sum(), A)[0] for v in (ladj, exact.logabsdet))
+    torch.testing.assert_close(mine, theirs)
+    with torch.no_grad():
+        assert torch.equal(log_dets(A)[0], exact.logabsdet)
 
 
 def test_rows_are_inverted_one_by_one_whatever_the_threads(generator):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from qdflow.flows._determinant import log_dets
 from qdflow.flows.base import Flow
 from qdflow.inverse import continued, newton
 
@@ -36,7 +37,7 @@ class DenseFlow(Flow):
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `Flow.transform`; one 2n x 2n determinant per sample."""
         x, jacobian = self.mapping(z.flatten(1))
-        sign, ladj = torch.linalg.slogdet(jacobian)
+        ladj, sign = log_dets(jacobian)
         return x.unflatten(1, (-1, 2)), ladj, sign
 
     def log_prob(self, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ with the determinant, by compiled elimination: at 40 x 40 LAPACK is mostly overh
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -29,7 +29,36 @@ def log_det(weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> tuple[Tensor
     """
     if not slopes:
         raise ValueError("a single matrix has one determinant for all samples; use slogdet")
-    return _LogDet.apply(len(weights), *weights, *slopes)  # pyright: ignore[reportReturnType]
+    return cast(tuple[Tensor, Tensor], _LogDet.apply(len(weights), *weights, *slopes))
+
+
+def log_dets(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """ln |det| and its sign of each matrix, once differentiable.
+
+    Args:
+        matrices: (size, d, d).
+
+    Returns:
+        (size,), both of them.
+    """
+    if not (torch.is_grad_enabled() and matrices.requires_grad):
+        sign, ladj = torch.linalg.slogdet(matrices)
+        return ladj, sign
+    return cast(tuple[Tensor, Tensor], _Determinant.apply(matrices))
+
+
+class _Determinant(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, matrices: Tensor) -> tuple[Tensor, Tensor]:
+        transposed, ladj, sign = inverted(matrices)
+        ctx.save_for_backward(transposed)
+        ctx.mark_non_differentiable(sign)
+        return ladj, sign
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (transposed,) = ctx.saved_tensors
+        return transposed * grads[0][:, None, None]
 
 
 class _LogDet(torch.autograd.Function):

@@ -1,5 +1,7 @@
 """Convex functions of a distance that are smooth where it vanishes."""
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -67,11 +69,49 @@ class Radial(nn.Module):
         w, d, v, h = (log.exp() for log in (self.log_w, self.log_d, self.log_v, self.log_h))
         t = (q - self.e) / h
         root = (1 + t * t).sqrt()
-        step = torch.sigmoid((q.unsqueeze(-1) - self.c) / d)
-        f = (w[0] + v * h / 2 * (t + root) + step @ w[1:]) / q
-        second = v / 2 * (1 + t / root) + (step * (1 - step)) @ (w[1:] / d)
+        ramps, slope = _sigmoids(q, w[1:], self.c, d)
+        f = (w[0] + v * h / 2 * (t + root) + ramps) / q
+        second = v / 2 * (1 + t / root) + slope
         return f, (second - f) / q2
 
     def _softened(self, r2: Tensor) -> Tensor:
         """q^2."""
         return r2 + (2 * self.log_delta).exp()
+
+
+def _sigmoids(q: Tensor, w: Tensor, c: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """S = sum_k w_k sigmoid((q - c_k) / d_k), and dS/dq.  q (*batch,) -> (*batch,), both."""
+    S, slope = cast(tuple[Tensor, Tensor], _Sigmoids.apply(q.flatten(), w, c, d))
+    return S.view_as(q), slope.view_as(q)
+
+
+class _Sigmoids(torch.autograd.Function):
+    """In closed form, as a pass over all distances and ramps is what this flow's time goes into.
+
+    Once differentiable.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, w: Tensor, c: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        step = torch.addmm(-c / d, q.unsqueeze(1), 1 / d.unsqueeze(0)).sigmoid_()
+        bump = torch.addcmul(step, step, step, value=-1)  # sigmoid'
+        ctx.save_for_backward(q, w, c, d, step, bump)
+        return step @ w, bump @ (w / d)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        q, w, c, d, step, bump = ctx.saved_tensors
+        in_S, in_slope = grads
+        bend = torch.addcmul(bump, bump, step, value=-2)  # sigmoid''
+        in_q = in_S * (bump @ (w / d)) + in_slope * (bend @ (w / d**2))
+        if not any(ctx.needs_input_grad[1:]):
+            return in_q, None, None, None
+        along = torch.stack([in_S, in_S * q, in_slope, in_slope * q], 1)
+        steps, bumps, bends = (m.T @ along for m in (step, bump, bend))
+        # of S the derivatives in q / d and in its slope's d, moved to each ramp's own centre
+        first, first_q, second, _ = bumps.unbind(1)
+        _, _, third, third_q = bends.unbind(1)
+        in_w = steps[:, 0] + second / d
+        in_c = -(w / d) * (first + third / d)
+        in_d = -(w / d**2) * (first_q - c * first + second + (third_q - c * third) / d)
+        return in_q, in_w, in_c, in_d
