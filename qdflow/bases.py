@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from qdflow import pairs
 from qdflow.eigenvalues import hessenberg_eigenvalues
 from qdflow.system import TRAPS, System
 
@@ -57,7 +58,6 @@ class Ginibre:
     def __init__(self, n: int) -> None:
         """For z of shape (size, n, 2)."""
         self.n = n
-        self._pairs = torch.triu_indices(n, n, 1)
         self._log_norm = n * math.log(math.pi) + sum(math.lgamma(k + 1) for k in range(1, n + 1))
 
     def sample(self, size: int, generator: torch.Generator, like: Tensor) -> Tensor:
@@ -80,9 +80,7 @@ class Ginibre:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """ln of the density; -inf where two coincide.  z (*batch, n, 2) -> (*batch,)."""
-        i, j = self._pairs.to(z.device)
-        repulsion = (z[..., i, :] - z[..., j, :]).square().sum(-1).log().sum(-1)
-        return repulsion - z.square().sum((-2, -1)) - self._log_norm
+        return pairs.log_squares(z) - z.square().sum((-2, -1)) - self._log_norm
 
 
 class Extended:
@@ -100,8 +98,8 @@ class Extended:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """ln of the density.  z (*batch, n, 2 + 2 momenta) -> (*batch,)."""
-        pairs = zip(self.parts, z.split(2, dim=-1), strict=True)
-        return torch.stack([base.log_prob(part) for base, part in pairs]).sum(0)
+        both = zip(self.parts, z.split(2, dim=-1), strict=True)
+        return torch.stack([base.log_prob(part) for base, part in both]).sum(0)
 
 
 BASES: dict[str, type[Gaussian] | type[Ginibre]] = {"gaussian": Gaussian, "ginibre": Ginibre}

@@ -134,7 +134,7 @@ class Member(Flow):
 
 
 def rebuild(model: Mapping[str, Any], beta: float, symmetry: str = "none") -> Flow:
-    """A trained flow in float64; of a family the one at this beta.
+    """A trained flow in float64, its parameters fixed; of a family the one at this beta.
 
     Args:
         model: the options of the `architecture` and of the `system`, the `parameters`, and of a
@@ -149,5 +149,6 @@ def rebuild(model: Mapping[str, Any], beta: float, symmetry: str = "none") -> Fl
     flow = flows.build(system=system, generator=generator, **model["architecture"]).double()
     made = Family(flow, **model["family"]) if "family" in model else flow
     made.load_state_dict(model["parameters"])
+    made.requires_grad_(False)
     one = made.at(beta) if isinstance(made, Family) else made
     return one if symmetry == "none" else Averaged(one, symmetry)

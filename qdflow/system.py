@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from qdflow import coulomb
+from qdflow import pairs
 
 
 class Trap(NamedTuple):
@@ -85,10 +85,7 @@ class System:
 
     def pair_energy(self, x: Tensor) -> Tensor:
         """sum_{i<j} 1/|x_i - x_j|, +inf where two coincide.  x (*batch, n, 2) -> (*batch,)."""
-        if x.device.type == "cpu":
-            return coulomb.repulsion(x.reshape(-1, self.n, 2)).reshape(x.shape[:-2])
-        i, j = self._pairs.to(x.device)
-        return (x[..., i, :] - x[..., j, :]).square().sum(-1).rsqrt().sum(-1)
+        return pairs.inverse_distances(x)
 
     def closest(self, x: Tensor) -> Tensor:
         """min_{i<j} |x_i - x_j|, +inf for one electron.  x (*batch, n, 2) -> (*batch,)."""

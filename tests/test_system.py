@@ -21,18 +21,6 @@ def test_energy_is_the_double_loop(n, trap, rng):
         assert energy[index].item() == pytest.approx(energy_by_double_loop(x[index], trap), 1e-12)
 
 
-def test_energy_and_gradient_of_many_samples(generator):
-    """More of them than a compiled loop takes at a time, against sums over all pairs."""
-    x = torch.randn(300, 5, 2, dtype=torch.float64, generator=generator, requires_grad=True)
-    share = torch.randn(300, dtype=torch.float64, generator=generator)
-    apart = (x.unsqueeze(2) - x.unsqueeze(1)).square().sum(-1) + torch.eye(5)
-    exact = (apart.rsqrt().sum((1, 2)) - 5) / 2
-    found = System(5).pair_energy(x)
-    torch.testing.assert_close(found, exact)
-    gradients = [torch.autograd.grad((share * e).sum(), x)[0] for e in (found, exact)]
-    torch.testing.assert_close(*gradients)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_energy_keeps_the_precision_it_is_given(dtype, generator):
     x = torch.randn(5, 20, 2, dtype=torch.float64, generator=generator)
