@@ -3,8 +3,6 @@
 import math
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +11,9 @@ import click
 import pandas as pd
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
-from qdflow import summary, tables, watching
+from qdflow import summary, tables, views, watching
 from qdflow.sketch import sketch
-from qdflow.stats import Estimate
 
 RESULTS = click.option(
     "--results",
@@ -27,14 +23,6 @@ RESULTS = click.option(
     help="Folder of a run's results.",
 )
 FRAME = 7  # lines of a table that are none of its rows
-URGENCY = ("failed", "silent", "waiting", "queued", "done")  # what is at work comes second
-COLOURS = {
-    "done": "green",
-    "failed": "bold red",
-    "silent": "yellow",
-    "queued": "dim",
-    "waiting": "dim",
-}
 
 
 def _picture(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
@@ -48,8 +36,7 @@ def _picture(_context: click.Context, _option: click.Parameter, path: Path | Non
 def main() -> None:
     """Look at what a run computes, while it computes and afterwards.
 
-    Results are only read, never changed. The computing itself is Snakemake's: `make figures`, or
-    `snakemake --cores 8`.
+    Results are only read, never changed. What computes them is `make figures`.
 
     \b
     qdflow watch                     how far the run in results/ is
@@ -63,7 +50,7 @@ def main() -> None:
     """
 
 
-@main.command()
+@main.command(short_help="A live table of a run: states, steps, F, gaps, time left.")
 @click.argument("results", default="results", type=click.Path(path_type=Path))
 @click.option(
     "--every", default=2.0, show_default=True, type=click.FloatRange(0.1), help="Seconds."
@@ -87,18 +74,18 @@ def watch(results: Path, every: float, once: bool) -> None:
     """
     console = _console()
     if once or not console.is_terminal:
-        console.print(_watched(_seen(results)))
+        console.print(views.watched(_seen(results)))
         return
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
             found = _seen(results)
-            live.update(_watched(found, console.height - FRAME), refresh=True)
+            live.update(views.watched(found, console.height - FRAME), refresh=True)
             if all(row.state == "done" for row in found):
                 return
             time.sleep(every)
 
 
-@main.command()
+@main.command(short_help="All numbers of a cell beside its reference, and its training.")
 @click.argument("cell")
 @RESULTS
 @click.option(
@@ -117,7 +104,7 @@ def show(cell: str, results: Path, curve: Path | None) -> None:
     chosen = _chosen(results, cell)
     console = _console()
     for _, rows in chosen.groupby(["system", "beta", "cell", "seed"], sort=False):
-        console.print(_numbers(rows))
+        console.print(views.numbers(rows))
         own = rows.loc[rows["method"].isin(list(summary.OWN)), "verdict"]
         console.print(f"verdict: {', '.join(own.unique())}", highlight=False)
     _sketch(chosen, results, console)
@@ -128,7 +115,7 @@ def show(cell: str, results: Path, curve: Path | None) -> None:
             click.launch(str(curve))
 
 
-@main.command()
+@main.command(short_help="Two cells, or two folders of results, in sigma.")
 @click.argument("a")
 @click.argument("b")
 @RESULTS
@@ -154,33 +141,10 @@ def compare(a: str, b: str, results: Path, most: int, fail_above: float | None) 
     if table.empty:
         raise click.ClickException(f"{a} and {b} have no number in common")
     console = _console()
-    console.print(_pairs(table.head(most), keys, a, b))
+    console.print(views.pairs(table.head(most), keys, a, b))
     console.print(f"{len(table)} numbers in common", highlight=False)
     if fail_above is not None and max(map(abs, table["sigmas"])) > fail_above:
         raise SystemExit(1)
-
-
-def _numbers(rows: pd.DataFrame) -> Table:
-    """All estimates of one density; those refused say why."""
-    first = rows.iloc[0]
-    who = f"{first['cell']}, seed {first['seed']}" if first["cell"] else "reference"
-    title = f"{who}: {first['system']}, β = {first['beta']:g}"
-    table = Table("quantity", "method", "estimate", "ESS", title=title)
-    for row in rows.to_dict("records"):
-        estimate = Estimate(row["mean"], row["stderr"], row["ess"])
-        text = str(estimate) if math.isfinite(estimate.mean) else row["verdict"]
-        table.add_row(row["quantity"], row["method"], text, f"{estimate.ess:.0f}")
-    return table
-
-
-def _pairs(found: pd.DataFrame, keys: list[str], a: str, b: str) -> Table:
-    """Of `summary.differences`."""
-    table = Table(*keys, a, b, "difference", "sigma")
-    for row in found.to_dict("records"):
-        place = (_plain(row[key]) for key in keys)
-        numbers = (str(row[key]) for key in ("a", "b", "difference"))
-        table.add_row(*place, *numbers, f"{row['sigmas']:+.1f}")
-    return table
 
 
 def _trained(chosen: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -301,49 +265,3 @@ def _seen(results: Path) -> list[watching.Row]:
         return watching.rows(results, datetime.now())
     except watching.PlanError as error:
         raise click.ClickException(str(error)) from None
-
-
-def _watched(found: list[watching.Row], most: int | None = None) -> Table:
-    """All rows in their order, or as many as fit, the most urgent first."""
-    states = Counter(row.state for row in found).most_common()
-    title = ", ".join(f"{count} {state}" for state, count in states)
-    table = Table("", "β", "seed", "state", "step", "F", "exact F", "gap", "left", title=title)
-    lines = [part for row in found for part in _lines(row)]
-    if most is not None and len(lines) > most:
-        lines = [part for row in sorted(found, key=_urgency) for part in _lines(row)]
-        table.caption = f"and {len(lines) - most} lines more; all of them: qdflow watch --once"
-    for cells, style in lines[:most]:
-        table.add_row(*cells, style=style)
-    return table
-
-
-def _urgency(row: watching.Row) -> float:
-    return URGENCY.index(row.state) if row.state in URGENCY else 0.5
-
-
-def _lines(row: watching.Row) -> Iterator[tuple[list[str], str]]:
-    """The cells and the style of its lines: one, or two if it failed."""
-    step = f"{row.job.done}/{row.job.total}" if row.job and row.job.total else ""
-    left = _clock(row.job.left) if row.job and row.job.left is not None else ""
-    gap = row.F.minus(row.exact) if row.F and row.exact else None
-    numbers = [_number(one) for one in (row.F, row.exact, gap)]
-    place = [row.name, row.beta, row.seed, row.state, step]
-    yield [*place, *numbers, left], COLOURS.get(row.state, "cyan")
-    if row.job and row.state == "failed":
-        yield ["", "", "", row.job.news], COLOURS["failed"]
-
-
-def _number(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return ""
-    return str(estimate) if math.isfinite(estimate.stderr) else f"< {estimate.mean:.3f}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

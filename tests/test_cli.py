@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from qdflow import cli, summary, tables, watching
+from qdflow import summary, tables, views, watching
 from qdflow.cli import main
 from qdflow.sketch import sketch
 from qdflow.stats import CONVERGED, Estimate
@@ -124,7 +124,7 @@ def test_a_table_is_read_once_for_as_long_as_it_stays_as_it_is(results, monkeypa
 
 
 def test_where_not_all_fits_the_urgent_come_first(results):
-    shown = cli._watched(watching.rows(results, NOW), 4)
+    shown = views.watched(watching.rows(results, NOW), 4)
     assert list(shown.columns[0].cells) == ["c", "", "b", "d"]
     assert "and 4 lines more" in shown.caption
 
