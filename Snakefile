@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 import imports
 
 imports.first_from(ROOT)
+import declared
 import faults
 import lineage
 import needs
@@ -17,7 +18,7 @@ import plan
 import settings
 from qdflow.provenance import code_hash
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 min_version("9.0")
 
@@ -30,11 +31,11 @@ if not workflow.overwrite_configfiles:
 
 try:
     settings.check(config)
-    validate(config, "config/schema.yaml")  # fills in the defaults
+    settings.complete(config)
     MATRIX = settings.matrix(config)
     lineage.check(config)
     SITE = needs.site()
-except settings.ConfigError as error:
+except (settings.ConfigError, declared.DeclarationError) as error:
     raise WorkflowError(f"The configuration cannot be used: {error}.") from None
 
 RESULTS = config["results"].rstrip("/")
@@ -66,6 +67,15 @@ def flow_file(cell):
     """Imported by a computed name, hence invisible to the hash unless it is named."""
     architecture = config["architectures"][config["cells"][cell]["architecture"]]
     return ROOT / f"qdflow/flows/{architecture['flow']}.py"
+
+
+def trap_file(system):
+    """Imported by a computed name as well."""
+    return ROOT / f"qdflow/traps/{config['systems'][system]['trap']}.py"
+
+
+def cell_files(cell):
+    return flow_file(cell), trap_file(config["cells"][cell]["system"])
 
 
 def flow_path(cell):
@@ -127,7 +137,7 @@ def reference_of(name, beta):
         budget=budget,
         seed=seed,
         config_seed=config_seed,
-        code=code("reference"),
+        code=code("reference", trap_file(name)),
     )
 
 
@@ -138,6 +148,7 @@ def train_job(wc):
 def train_job_of(cell, beta, seed):
     """Of a family, which has no beta of its own, ``beta`` is "family"."""
     spec, sources = config["cells"][cell], lineage.sources(cell, beta, config)
+    learned_from = [source.name for source in sources.values()]
     job = dict(
         system=config["systems"][spec["system"]],
         **(dict(family=spec["family"]) if is_family(cell) else dict(beta=float(beta))),
@@ -146,7 +157,7 @@ def train_job_of(cell, beta, seed):
         objective=spec["objective"],
         average=spec["symmetry"] if spec["averaging"] == "in_the_loss" else "",
         seed=settings.seed_of("train", cell, beta, seed),
-        code=code("train", *map(flow_file, [cell, *(s.name for s in sources.values())])),
+        code=code("train", *(f for c in [cell, *learned_from] for f in cell_files(c))),
     )
     if learns_from_reference(cell):  # half a training must not go on with other samples
         job["reference"] = settings.digest(reference_of(spec["system"], beta))
@@ -162,7 +173,7 @@ def estimate_job(wc):
         columns=cell_columns(wc.cell, wc.beta, wc.seed),
         estimate=config["estimate"],
         seed=settings.seed_of("estimate", wc.cell, wc.beta, wc.seed),
-        code=code("estimate", flow_file(wc.cell)),
+        code=code("estimate", *cell_files(wc.cell)),
     )
 
 
@@ -175,7 +186,7 @@ def look_job(look):
             "columns": cell_columns(wc.cell, wc.beta, wc.seed),
             look: spec[look] if look == "anneal" else config[look],
             "seed": settings.seed_of(look, wc.cell, wc.beta, wc.seed),
-            "code": code(look, flow_file(wc.cell)),
+            "code": code(look, *cell_files(wc.cell)),
         }
 
     return job
@@ -210,30 +221,31 @@ def compare_job(wc):
 
 
 def figure_inputs(name):
-    """Of every figure: its cells' tables and those of their reference, or all that there is."""
+    """The tables that the script of a figure asks for, of its cells, their references or the run."""
     cells = MATRIX.figures[name]
-    if kind_of(name) == "scale":
-        return dict(summary=f"{RESULTS}/summary.parquet")
-    if not cells:
-        return dict(comparisons=f"{RESULTS}/comparisons.parquet")
-    if kind_of(name) == "thermodynamics":
-        folders = thermodynamics_inputs(cells)
-        return {key: [f"{f}/estimates.parquet" for f in folders[key]] for key in folders}
-    if kind_of(name) == "bounds":
-        return dict(summary=f"{RESULTS}/summary.parquet")
-    flow_tables = ("samples", "estimates", "audit") + ("history",) * (
-        kind_of(name) == "final_result"
-    )
-    tables = {f"flow_{t}": [f"{flow_path(c)}/{t}.parquet" for c in cells] for t in flow_tables}
-    reference = reference_path(cells[0])
-    return tables | {f"mc_{t}": f"{reference}/{t}.parquet" for t in ("samples", "estimates")}
+    return {
+        key: figure_tables(cells, *table.split("/"))
+        for key, table in declared.figure(kind_of(name)).inputs.items()
+    }
 
 
-def thermodynamics_inputs(cells):
-    """The folders of flows, and of all references of their system."""
-    shown = config["cells"][cells[0].name]["system"]
-    references = [REFERENCE.format(system=s, beta=b) for s, b in MATRIX.references if s == shown]
-    return dict(flow_estimates=list(map(flow_path, cells)), mc_estimates=references)
+def figure_tables(cells, source, table):
+    """Path or paths of one kind of table: see `declared.SOURCES`."""
+    name = "model.pt" if table == "model" else f"{table}.parquet"
+    if source == "run":
+        return f"{RESULTS}/{name}"
+    if source == "reference":
+        return f"{reference_path(cells[0])}/{name}"
+    if source == "references":
+        return [f"{folder}/{name}" for folder in all_references(cells)]
+    folders = [flow_path(c) if source == "flow" else trained_path(*c) for c in cells]
+    return [f"{folder}/{name}" for folder in dict.fromkeys(folders)]
+
+
+def all_references(cells):
+    """Of the systems of these cells, at every beta."""
+    shown = {config["cells"][cell.name]["system"] for cell in cells}
+    return [REFERENCE.format(system=s, beta=b) for s, b in MATRIX.references if s in shown]
 
 
 def kind_of(figure):
@@ -242,19 +254,16 @@ def kind_of(figure):
 
 def figure_job(wc):
     spec = config["figures"][wc.figure]
-    labels = [flow.get("label", flow["cell"]) for flow in spec.get("flows", [])]
-    job = dict(
+    options = declared.figure(spec["kind"]).options
+    cells = [cell._asdict() | dict(beta=float(cell.beta)) for cell in MATRIX.figures[wc.figure]]
+    return dict(
         kind=spec["kind"],
         title=spec.get("title", wc.figure),
-        labels=labels,
+        labels=[flow.get("label", flow["cell"]) for flow in spec.get("flows", [])],
+        cells=[dict(cell=cell.pop("name"), **cell) for cell in cells],
         code=code(f"figure_{spec['kind']}"),
+        **{key: spec[key] for key in options if key in spec},
     )
-    if spec["kind"] == "bounds":
-        cells = [
-            dict(cell=c.name, beta=float(c.beta), seed=c.seed) for c in MATRIX.figures[wc.figure]
-        ]
-        job |= dict(cells=cells, marks=spec.get("marks", []))
-    return job
 
 
 # beta10.0 would be a second beta10

@@ -23,8 +23,10 @@ def ideal_free_energy(system: System, beta: float) -> float:
     decayed at the edge (Trefethen & Weideman, SIAM Review 56, 385 (2014), section 5).
     """
     trap = TRAPS[system.trap]
-    edge = (100 / (beta * trap.potential(1.0, 0.0))) ** (1 / trap.degree)
-    edge *= 1.5  # a trap may be shallower between its axes
+    angle = np.linspace(0, np.pi, 181)
+    shallowest = float(trap.potential(np.cos(angle), np.sin(angle)).min())
+    edge = 1.5 * (100 / (beta * trap.potential(1.0, 0.0))) ** (1 / trap.degree)
+    edge = max(edge, (40 / (beta * shallowest)) ** (1 / trap.degree))  # in every direction
     axis, spacing = np.linspace(-edge, edge, 1001, retstep=True)
     one_body = np.exp(-beta * trap.potential(axis[:, None], axis)).sum() * spacing**2
     return float(-system.n / beta * np.log(one_body))

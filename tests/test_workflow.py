@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
+from test_one_file import add_to
 
 from qdflow import checkpoint, tables, watching
 from qdflow.comparison import COMPARISONS
@@ -236,6 +237,22 @@ def test_an_architecture_reruns_its_cells_and_what_follows(clone):
         f"{flow}/model.pt"
         for flow in (COLD, *HOT, *TRANSFORMERS)  # which begin with an MLP
     }
+
+
+def test_a_trap_reruns_its_references_and_cells(clone):
+    edit(clone / "qdflow/traps/quartic.py", "return 2 * x *", "return x * 2 *")
+    jobs = planned(clone)
+    assert {job for job in jobs if job[0] in ("reference", "train")} == {
+        ("reference", "reference/quartic-2/beta2/estimates.parquet"),
+        ("train", "flows/c4-afterwards/beta2/seed0/model.pt"),
+        ("train", "flows/c4-in-the-loss/beta2/seed0/model.pt"),
+    }
+    assert sum(rule == "estimate" for rule, _ in jobs) == 2
+
+
+def test_new_files_rerun_nothing(clone):
+    add_to(clone)
+    assert planned(clone) == set()
 
 
 def test_error_bars_retrain_only_what_learns_from_a_reference(clone):

@@ -7,6 +7,18 @@ from failures import sentences
 from qdflow import plotting, tables
 from qdflow.panels import read_shown
 
+FIGURE = {
+    "flows": (1, 1),
+    "inputs": {
+        "flow_samples": "flow/samples",
+        "flow_estimates": "flow/estimates",
+        "flow_audit": "flow/audit",
+        "flow_history": "training/history",
+        "mc_samples": "reference/samples",
+        "mc_estimates": "reference/estimates",
+    },
+}
+
 sentences(snakemake)
 inputs = dict(snakemake.input.items())
 (path,) = inputs.pop("flow_history")

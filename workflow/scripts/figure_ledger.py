@@ -6,6 +6,8 @@ from qdflow import plotting, tables
 from qdflow.comparison import COMPARISONS
 from qdflow.stats import Estimate
 
+FIGURE = {"flows": (0, 0), "inputs": {"comparisons": "run/comparisons"}}
+
 sentences(snakemake)
 job = snakemake.params.job
 table = tables.read(snakemake.input.comparisons, "compare", COMPARISONS)

@@ -6,6 +6,8 @@ from qdflow import plotting, tables
 from qdflow.stats import power_law
 from qdflow.summary import COLUMNS, per_electron
 
+FIGURE = {"flows": (0, 0), "inputs": {"summary": "run/summary"}}
+
 sentences(snakemake)
 job = snakemake.params.job
 table = per_electron(tables.read(snakemake.input.summary, "summarize", COLUMNS))

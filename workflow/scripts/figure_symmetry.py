@@ -5,6 +5,8 @@ from failures import sentences
 from qdflow import plotting
 from qdflow.panels import read_shown
 
+FIGURE = {"flows": (1, 4), "averaged": True}
+
 sentences(snakemake)
 job = snakemake.params.job
 shown = read_shown(**dict(snakemake.input.items()), labels=job["labels"])

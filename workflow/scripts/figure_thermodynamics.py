@@ -7,6 +7,11 @@ from qdflow import plotting, tables
 from qdflow.curves import curve, heat_from_slope, standing
 from qdflow.summary import COLUMNS, judged
 
+FIGURE = {
+    "flows": (1, 4),
+    "betas": "all",
+    "inputs": {"flow_estimates": "flow/estimates", "mc_estimates": "references/estimates"},
+}
 SHOWN = {"F": "F  [trap energy]", "E": "⟨E⟩  [trap energy]", "S": "S  [k]", "C": "C  [k]"}
 
 sentences(snakemake)
