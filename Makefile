@@ -6,7 +6,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 RESULTS = $(or $(shell sed -n 's/^results: *//p' $(1)),results)
 NAMED = echo "Figures (PDF and PNG):" && ls $(RESULTS)/figures/*.pdf $(RESULTS)/figures/*.png
 
-.PHONY: help figures best scale smoke test test-slurm lint docs validation kills many clean
+.PHONY: help figures best scale smoke test test-slurm lint docs site validation kills many clean
 
 help:
 	@echo "make figures   set up, compute everything of config/config.yaml, draw the figures"
@@ -17,10 +17,11 @@ help:
 	@echo "make best      the flows of config/best.yaml, beyond the talk"
 	@echo "make scale     up to 200 electrons: config/scale.yaml"
 	@echo "make docs      put the numbers and figures of these into README.md and docs/"
+	@echo "make site      the documentation as a site, with the API: build/site/index.html"
 	@echo "make validation   measure the coverage of all error bars again: docs/validation.md"
 	@echo "make kills     kill a small pipeline 200 times at random, and see that it always goes on"
 	@echo "make many      200 small cells, to see that they all run"
-	@echo "make clean     remove .venv (results stay)"
+	@echo "make clean     remove .venv and the site (results stay)"
 
 figures: .venv/ready
 	$(SNAKEMAKE)
@@ -43,6 +44,17 @@ docs: figures best scale
 	docs/validation.md
 	$(BIN)/python workflow/scripts/docs.py $(call RESULTS,config/best.yaml) \
 	$(call RESULTS,config/scale.yaml) docs/beyond.md
+
+# In an environment of its own, so that nothing that computes shares its pins.
+SITE := build/site-venv
+site: $(SITE)/ready
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/python -m mkdocs build --strict --quiet
+	@echo "The site: build/site/index.html"
+
+$(SITE)/ready: envs/site.txt
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check -r envs/site.txt
+	@touch $@
 
 validation: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python workflow/scripts/validation.py docs/validation.md
@@ -86,4 +98,4 @@ many: .venv/ready
 	$(SNAKEMAKE) --configfile results/many-200.yaml
 
 clean:
-	rm -rf .venv
+	rm -rf .venv build

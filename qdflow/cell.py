@@ -33,6 +33,11 @@ class Cell:
         history: of all trainings so far, a row a step, with the columns `qdflow.train.HISTORY`.
     """
 
+    system: System
+    beta: float
+    flow: Flow
+    history: pd.DataFrame
+
     def __init__(
         self,
         system: System,

@@ -23,12 +23,22 @@ def pins(lines):
     return {m[1].lower().replace("_", "-"): m[2] for m in found}
 
 
-LOCKED = pins([x for x in (ROOT / "requirements.txt").read_text().split("\n") if x and x[0] != "#"])
+def locked(name):
+    return pins([x for x in (ROOT / name).read_text().split("\n") if x and x[0] != "#"])
+
+
+LOCKED = locked("requirements.txt")
 DECLARED = PROJECT["dependencies"] + EXTRAS["workflow"] + EXTRAS["dev"]
 
 
 def test_requirements_hold_every_declared_pin():
     assert pins(DECLARED).items() <= LOCKED.items()
+
+
+def test_the_site_has_its_own_pins():
+    assert pins(EXTRAS["docs"]).items() <= locked("envs/site.txt").items()
+    assert not pins(EXTRAS["docs"]).keys() & LOCKED.keys()
+    assert locked("envs/site.txt")["ruff"] == LOCKED["ruff"]
 
 
 def in_conda(name):

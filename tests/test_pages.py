@@ -1,0 +1,131 @@
+"""Every page of the documentation: its code runs, its commands exist, its links lead somewhere."""
+
+import argparse
+import contextlib
+import io
+import re
+import shlex
+
+import click
+import pages
+import pytest
+from conftest import ROOT
+from snakemake.cli import get_argument_parser
+
+from qdflow.cli import main
+
+MADE = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+SHELL = (
+    "source .venv/bin/activate",
+    "tar czf",
+    "tar xzf",
+    "git clone",
+    "git checkout",
+    "cd qdflow",
+)
+page_by_page = pytest.mark.parametrize(
+    "page", pages.ALL, ids=lambda page: str(page.relative_to(ROOT))
+)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in pages.ALL if pages.programs(page)], ids=lambda page: page.stem
+)
+def test_the_code_of_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "page"}
+    for block, said in pages.programs(page):
+        where = f"{page.name}, line {block.line}"
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(block.text, where, "exec"), names)
+        if said is not None:
+            assert pages.agree(said, printed.getvalue()), f"{where}:\n{printed.getvalue()}"
+
+
+@page_by_page
+def test_the_commands_of_a_page_exist(page):
+    for command in pages.commands(page):
+        check(command)
+
+
+def check(command):
+    words = shlex.split(command)
+    while "=" in words[0]:
+        words = words[1:]
+    program, *arguments = words
+    if program == "make":
+        targets = [word for word in arguments if "=" not in word]
+        assert set(targets) <= {*MADE, ".venv/ready"}, command
+    elif program == "qdflow":
+        check_ours(arguments)
+    elif program == "snakemake":
+        check_snakemake(arguments, command)
+    elif program == "python":
+        assert (ROOT / arguments[0]).is_file(), command
+    else:
+        assert command.startswith(SHELL), f"{command}: not known to exist; see SHELL"
+
+
+def check_ours(arguments):
+    """Parsed as click would, and not run."""
+    context = main.make_context("qdflow", list(arguments))
+    name, found, rest = main.resolve_command(context, [*context._protected_args, *context.args])
+    if rest:
+        with contextlib.suppress(click.exceptions.Exit):  # --help
+            found.make_context(name, rest, parent=context)
+
+
+def check_snakemake(arguments, command):
+    try:
+        known = get_argument_parser().parse_args(arguments)
+    except (SystemExit, argparse.ArgumentError) as error:
+        raise AssertionError(f"{command}: {error}") from None
+    files = [path for path in known.configfile or [] if path.name != "my.yaml"]
+    assert all((ROOT / path).is_file() for path in files), command
+    profiles = [known.profile] if isinstance(known.profile, str) else known.profile or []
+    assert all((ROOT / name / "config.yaml").is_file() for name in profiles), command
+
+
+@page_by_page
+def test_the_links_of_a_page_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        if path.startswith(("http:", "https:")):  # nobody can follow these here
+            continue
+        there = page.parent / path if path else page
+        assert there.exists(), target
+        if anchor:
+            assert anchor in anchors(there), target
+
+
+def anchors(page):
+    """Of its headings, as GitHub and MkDocs name them."""
+    titles = re.findall(r"^#+ (.*)$", pages.FENCE.sub("", page.read_text()), re.M)
+    return [
+        re.sub(r"[\s]+", "-", re.sub(r"[^\w\s-]", "", title.lower()).strip()) for title in titles
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "make fgures",
+        "qdflow sow x",
+        "qdflow compare a",
+        "qdflow watch --evry 2",
+        "snakemake --coers 2",
+        "snakemake --configfile config/none.yaml",
+        "snakemake --profile nowhere",
+        "python none.py",
+    ],
+)
+def test_a_command_that_is_not_there_is_found(command):
+    with pytest.raises((AssertionError, click.UsageError)):
+        check(command)
+
+
+def test_numbers_agree_by_chance_and_words_have_to():
+    assert pages.agree("F = 157.56(3), 2", "F = 157.60(2), 2")
+    assert not pages.agree("gain 0.138(1)", "gain 0.238(1)")
+    assert not pages.agree("F = 157.56(3), 2", "F = 157.56(3), 3")
+    assert not pages.agree("passed 1.0(1)", "failed 1.0(1)")
