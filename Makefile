@@ -48,7 +48,7 @@ docs: figures best scale
 # In an environment of its own, so that nothing that computes shares its pins.
 SITE := build/site-venv
 site: $(SITE)/ready
-	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/python -m mkdocs build --strict
 	@echo "The site: build/site/index.html"
 
 $(SITE)/ready: envs/site.txt

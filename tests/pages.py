@@ -7,36 +7,40 @@ from conftest import ROOT
 
 FOLDERS = ("", "config", "results", "docs")
 ALL = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
-FENCE = re.compile(r"^( *)```([a-z]*)\n(.*?)^\1```$", re.M | re.S)
+FENCE = re.compile(r"^( *)```([a-z]*)(?: title=\"(\S+)\")?\n(.*?)^\1```$", re.M | re.S)
 PROGRAMS = ("make", "snakemake", "qdflow", "python", "source", "tar", "git", "cd", "pip")
 PROGRAM = re.compile(rf"(?:[A-Z_]+=\S+ +)*({'|'.join(PROGRAMS)}) ")
 NUMBER = re.compile(r"(-?\d+\.?\d*)(?:\((\d+)\))?")
 
 
 class Block(NamedTuple):
-    """A fenced block: the language it says it is in, its text, and the line where it starts."""
+    """A fenced block: the language it says it is in, and a title if it is a file of that name."""
 
     language: str
+    title: str
     text: str
-    line: int
 
 
 def blocks(page):
-    text = page.read_text()
     return [
-        Block(m[2], re.sub(rf"^{m[1]}", "", m[3], flags=re.M), text.count("\n", 0, m.start()) + 1)
-        for m in FENCE.finditer(text)
+        Block(m[2], m[3] or "", re.sub(rf"^{m[1]}", "", m[4], flags=re.M))
+        for m in FENCE.finditer(page.read_text())
     ]
+
+
+def files(page):
+    """What the page says that one writes: text by path."""
+    return {block.title: block.text for block in blocks(page) if block.title}
 
 
 def programs(page):
     """Python blocks, each with what the page says that it prints, or None if it says nothing."""
     found = blocks(page)
-    follows = [*found, Block("", "", 0)][1:]
+    follows = [*found, Block("", "", "")][1:]
     return [
-        (block, after.text if after.language == "text" else None)
+        (block.text, after.text if after.language == "text" else None)
         for block, after in zip(found, follows, strict=True)
-        if block.language == "python"
+        if block.language == "python" and not block.title
     ]
 
 
