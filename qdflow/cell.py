@@ -29,7 +29,7 @@ class Cell:
     Attributes:
         system: gives H.
         beta: inverse temperature, in the inverse of the trap's energy unit.
-        flow: of the architecture; float32 while it is trained.
+        flow: of the architecture, in float64 unless you change it.
         history: of all trainings so far, a row a step, with the columns `qdflow.train.HISTORY`.
     """
 

@@ -228,14 +228,20 @@ def _chosen(results: Path, cell: str) -> pd.DataFrame:
     try:
         return summary.select(_summary(results), [cell])
     except (click.ClickException, ValueError) as missing:
-        try:
+        with suppress(watching.PlanError, ValueError):
             return summary.select(watching.estimates(results, name), [cell])
-        except (watching.PlanError, ValueError):
-            if isinstance(missing, click.ClickException):
-                raise missing from None
-            raise click.ClickException(
-                f"{missing} of {results}; it has {_cells(results)}"
-            ) from None
+        raise click.ClickException(_why_not(results, name, missing)) from None
+
+
+def _why_not(results: Path, name: str, missing: Exception) -> str:
+    """Why there are no numbers of a cell."""
+    with suppress(watching.PlanError):
+        if name in watching.cells(results):
+            return f"{name} has no numbers yet; qdflow watch {results} shows how far it is"
+    if isinstance(missing, click.ClickException):
+        return missing.message
+    cells = ", ".join(filter(None, _summary(results)["cell"].unique()))
+    return f"{missing} of {results}; it has {cells}"
 
 
 def _is_number(text: str) -> bool:
@@ -243,10 +249,6 @@ def _is_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
-
-
-def _cells(results: Path) -> str:
-    return ", ".join(filter(None, _summary(results)["cell"].unique()))
 
 
 def _one(results: Path, cell: str) -> pd.DataFrame:

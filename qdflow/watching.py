@@ -132,6 +132,15 @@ def estimates(folder: Path, cell: str) -> pd.DataFrame:
     return judged(pd.concat(parts[1:] or parts, ignore_index=True))
 
 
+def cells(folder: Path) -> set[str]:
+    """The names of all cells that a run is to compute.
+
+    Raises:
+        PlanError: no run has left its plan there.
+    """
+    return {one["cell"] for one in _plan(folder)["cells"]}
+
+
 def read_log(path: Path, now: datetime) -> Job | None:
     """The job that wrote this log, None if there is no line of it yet."""
     try:

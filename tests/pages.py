@@ -8,7 +8,17 @@ from conftest import ROOT
 FOLDERS = ("", "config", "results", "docs")
 ALL = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
 FENCE = re.compile(r"^( *)```([a-z]*)(?: title=\"(\S+)\")?\n(.*?)^\1```$", re.M | re.S)
-PROGRAMS = ("make", "snakemake", "qdflow", "python", "source", "tar", "git", "cd", "pip")
+PROGRAMS = (
+    "make",
+    "snakemake",
+    "qdflow",
+    "python",
+    "source",
+    "tar",
+    "git",
+    "cd",
+    r"\.venv/bin/pytest",
+)
 PROGRAM = re.compile(rf"(?:[A-Z_]+=\S+ +)*({'|'.join(PROGRAMS)}) ")
 NUMBER = re.compile(r"(-?\d+\.?\d*)(?:\((\d+)\))?")
 

@@ -156,7 +156,8 @@ def test_show_tells_of_a_run_before_its_end(results):
     assert "reference: dot-3" in text
     path = results / "flows/a/beta10/seed0/estimates.parquet"
     path.write_bytes(path.read_bytes()[:100])
-    assert "run rule summarize" in run("show", "a", "--results", results, code=1)
+    text = run("show", "a", "--results", results, code=1)
+    assert f"a has no numbers yet; qdflow watch {results} shows" in text.replace("\n", "")
 
 
 def test_a_sketch_rises_with_its_curve():
@@ -210,6 +211,7 @@ def test_differences_leave_out_what_was_refused():
         (["show", "z"], "no estimate of 'z' in the table of"),
         (["show", "a@cold"], "'cold' in 'a@cold' is no beta; write it like a@10"),
         (["show", "z"], "it has a, b"),
+        (["show", "e"], "e has no numbers yet; qdflow watch"),
         (["show", "a", "--curve", "a.gif"], "'a.gif' is neither .pdf nor .png"),
         (["show", "a", "--curve", "a.png"], "history.parquet does not exist; run rule train"),
         (["compare", "a", "z"], "no estimate of 'z' in the table of"),

@@ -17,6 +17,8 @@ from snakemake.cli import get_argument_parser
 
 from qdflow.cli import main
 
+PYTEST = ".venv/bin/pytest"
+CONTRACT = "(ladj or of_the_inverse or gradient_is or group_it)"  # the quick part of it
 END = "-- end of block --"
 MADE = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
 SHELL = (
@@ -50,11 +52,15 @@ def test_the_code_of_a_page_runs_and_prints_what_it_says(page, source, tmp_path)
     assert result.returncode == 0, result.stderr
     for expected, printed in zip(said, result.stdout.split(f"{END}\n"), strict=True):
         assert expected is None or pages.agree(expected, printed), result.stdout
+    further = []
     if "my.yaml" in pages.files(page):
-        plan = [sys.executable, "-m", "snakemake", "-n", "--configfile", "my.yaml"]
-        result = subprocess.run(plan, check=False, **ran)
+        further = [(["snakemake", "-n", "--configfile", "my.yaml"], "rule figure:")]
+    for _, file, _, name in (c.split() for c in pages.commands(page) if c.startswith(PYTEST)):
+        further.append((["pytest", file, "-k", f"{name} and {CONTRACT}"], " passed"))
+    for command, expected in further:
+        result = subprocess.run([sys.executable, "-m", *command], check=False, **ran)
         assert result.returncode == 0, result.stdout + result.stderr
-        assert "rule figure:" in result.stdout + result.stderr
+        assert expected in result.stdout + result.stderr
 
 
 def test_what_is_not_run_here_is_run_elsewhere():
@@ -79,7 +85,7 @@ def check(command):
         check_ours(arguments)
     elif program == "snakemake":
         check_snakemake(arguments, command)
-    elif program == "python":
+    elif program in ("python", PYTEST):
         assert (ROOT / arguments[0]).is_file(), command
     else:
         assert command.startswith(SHELL), f"{command}: not known to exist; see SHELL"
