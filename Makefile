@@ -82,8 +82,6 @@ lint: .venv/ready
 
 # Remade when the pins change. Exact versions: requirements.txt.
 .venv/ready: pyproject.toml requirements.txt
-	@case '$(CURDIR)' in *' '*) echo "snakemake cannot run scripts with a Python whose path has" \
-	"a space in it, as in $(CURDIR); move the repository to another folder"; exit 1;; esac
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
 	f"qdflow needs Python 3.11 or newer, and $(PYTHON) is {v}; try: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import venv, ensurepip' || { echo "$(PYTHON) cannot make virtual environments;\

@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 import imports
 
 imports.first_from(ROOT)
+PYTHON = imports.python()
 import declared
 import faults
 import lineage
@@ -480,4 +481,4 @@ onerror:
 
 onsuccess:
     if Path(RESULTS, "summary.parquet").exists():  # not if only a part was asked for
-        shell("{sys.executable:q} {ROOT:q}/workflow/scripts/report.py {RESULTS:q}")
+        shell("{PYTHON:q} {ROOT:q}/workflow/scripts/report.py {RESULTS:q}")

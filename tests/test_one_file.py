@@ -54,8 +54,10 @@ def add_to(clone):
 
 @pytest.fixture(scope="module")
 def clone(source, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("added") / "qdflow"
+    """In a folder with a space and a quote in its path, and with a Python in there."""
+    folder = tmp_path_factory.mktemp("added") / "one's own" / "qdflow"
     shutil.copytree(source, folder)
+    (folder / ".venv").symlink_to(sys.prefix)
     add_to(folder)
     return folder
 
@@ -63,7 +65,11 @@ def clone(source, tmp_path_factory):
 def ran(clone, *command):
     environment = os.environ | {"PYTHONPATH": str(clone)}
     run = subprocess.run(
-        [sys.executable, "-m", *command], cwd=clone, env=environment, capture_output=True, text=True
+        [clone / ".venv/bin/python", "-m", *command],
+        cwd=clone,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     return run.returncode, run.stdout + run.stderr
 
