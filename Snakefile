@@ -35,6 +35,7 @@ try:
     settings.complete(config)
     MATRIX = settings.matrix(config)
     lineage.check(config)
+    plan.refuse_words(sys.argv[1:], config["results"].rstrip("/"), config)
     SITE = needs.site()
 except (settings.ConfigError, declared.DeclarationError) as error:
     raise WorkflowError(f"The configuration cannot be used: {error}.") from None

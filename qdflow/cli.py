@@ -119,8 +119,16 @@ def show(cell: str, results: Path, curve: Path | None) -> None:
 @click.argument("a")
 @click.argument("b")
 @RESULTS
-@click.option("--most", default=20, show_default=True, help="Rows to show of two folders.")
-@click.option("--fail-above", type=float, help="Exit with 1 if any differs by more sigma.")
+@click.option(
+    "--most",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Rows to show of two folders.",
+)
+@click.option(
+    "--fail-above", type=click.FloatRange(0), help="Exit with 1 if any differs by more sigma."
+)
 def compare(a: str, b: str, results: Path, most: int, fail_above: float | None) -> None:
     """Two cells, or two folders of results, A minus B in units of sigma.
 
@@ -192,7 +200,12 @@ def _draw(chosen: pd.DataFrame, results: Path, path: Path) -> None:
     with plotting.style():
         figure, (axis,) = plotting.figure(1, f"{flow['cell']}, β = {flow['beta']:g}")
         plotting.show_training(axis, step, F, stderr, final, exact, floor, below)
-        plotting.save(figure, path)
+        try:
+            plotting.save(figure, path)
+        except OSError as error:
+            raise click.ClickException(
+                f"{path} cannot be written ({error.strerror}); name another place"
+            ) from None
 
 
 def _history(results: Path, flow: pd.Series) -> pd.DataFrame:

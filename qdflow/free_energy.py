@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from qdflow import checks
 from qdflow.stats import Estimate, effective_share, iid_mean, pareto_k, squares_about_mean
 from qdflow.system import TRAPS, System
 
@@ -22,6 +23,7 @@ def ideal_free_energy(system: System, beta: float) -> float:
     By the trapezoidal rule, which converges exponentially for a smooth integrand that has
     decayed at the edge (Trefethen & Weideman, SIAM Review 56, 385 (2014), section 5).
     """
+    checks.positive(beta=beta)
     trap = TRAPS[system.trap]
     angle = np.linspace(0, np.pi, 181)
     shallowest = float(trap.potential(np.cos(angle), np.sin(angle)).min())

@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from qdflow import checks
 from qdflow.traps import TRAPS
 
 
@@ -18,7 +19,7 @@ class System:
     """n electrons in a trap, whose name is that of a file in qdflow/traps/.
 
     Raises:
-        ValueError: n is below 1, or no trap has that name.
+        ValueError: n is no number of electrons, or no trap has that name.
     """
 
     n: int
@@ -26,8 +27,7 @@ class System:
 
     def __post_init__(self) -> None:
         """Refuse what is not a system."""
-        if self.n < 1:
-            raise ValueError(f"a dot holds at least 1 electron, not n = {self.n}")
+        checks.count(1, n=self.n)
         if self.trap not in TRAPS:
             raise ValueError(f"unknown trap {self.trap!r}; choose from {', '.join(TRAPS)}")
 

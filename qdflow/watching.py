@@ -223,11 +223,14 @@ def _read(path: Path, _changed: int, _size: int) -> Estimate | None:
 
 def _plan(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / PLAN).read_text())
-    except FileNotFoundError:
+        plan = json.loads((folder / PLAN).read_text())
+    except (FileNotFoundError, NotADirectoryError):
         raise PlanError(
             f"{folder} holds no {PLAN}, which a run writes when it starts; name the folder of a"
             " run's results, `results` in its configuration"
         ) from None
     except (OSError, ValueError) as error:
         raise PlanError(f"{folder / PLAN} cannot be read ({error}); start the run again") from None
+    if not isinstance(plan, dict) or not {"references", "cells"} <= set(plan):
+        raise PlanError(f"{folder / PLAN} holds no plan of a run; start the run again")
+    return plan

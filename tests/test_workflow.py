@@ -229,7 +229,7 @@ def looked_at(flow):
 
 
 def test_an_architecture_reruns_its_cells_and_what_follows(clone):
-    edit(clone / "qdflow/flows/mlp.py", "weight_std: float = 0.1", "weight_std: float = 0.2")
+    edit(clone / "qdflow/flows/mlp.py", "weight_std: Positive = 0.1", "weight_std: Positive = 0.2")
     jobs = planned(clone)
     looks = {"audit", "bounds"}
     assert rules(jobs) == {"train", "estimate", "summarize", "compare", "figure"} | looks

@@ -160,7 +160,7 @@ def matrix(config: Mapping[str, Any]) -> Matrix:
     ]
     for index, spec in enumerate(config["references"]):
         key = f"references[{index}]"
-        _known(f"{key}.system", spec["system"], config["systems"], "systems")
+        known(f"{key}.system", spec["system"], config["systems"], "systems")
         wanted += [(spec["system"], beta) for beta in betas(spec["beta"], f"{key}.beta")]
     figures = {name: _figure_cells(name, config) for name in config["figures"]}
     comparisons = {name: _comparison(name, config) for name in config["comparisons"]}
@@ -247,7 +247,7 @@ def _checked_cell(name: str, spec: Mapping[str, Any], config: Mapping[str, Any])
         ("architecture", "architectures"),
         ("training", "trainings"),
     ):
-        _known(f"cells.{name}.{key}", spec[key], config[table], table)
+        known(f"cells.{name}.{key}", spec[key], config[table], table)
     architecture = config["architectures"][spec["architecture"]]
     flow = declared.architecture(architecture["flow"])
     if sentence := flow.impossible(config["systems"][spec["system"]]["n"], architecture):
@@ -401,7 +401,7 @@ def _over_betas(name: str, config: Mapping[str, Any]) -> list[Cell]:
         key = f"figures.{name}.flows[{k}]"
         if "beta" in spec:
             raise ConfigError(f"{key}.beta is {spec['beta']!r}, but all are shown; leave it out")
-        _known(f"{key}.cell", spec["cell"], config["cells"], "cells")
+        known(f"{key}.cell", spec["cell"], config["cells"], "cells")
         values = config["cells"][spec["cell"]]["beta"]
         values = values if isinstance(values, list) else [values]
         cells += [one_cell(key, spec | {"beta": beta}, config) for beta in values]
@@ -442,7 +442,7 @@ def _comparison(name: str, config: Mapping[str, Any]) -> Comparison:
     key = f"comparisons.{name}"
     sides = {side: spec[side] for side in ("cell", "against") if side in spec}
     for side, cell in sides.items():
-        _known(f"{key}.{side}", cell, config["cells"], "cells")
+        known(f"{key}.{side}", cell, config["cells"], "cells")
     systems = [config["cells"][cell]["system"] for cell in sides.values()]
     if len(set(systems)) > 1:
         raise ConfigError(
@@ -471,18 +471,23 @@ def one_cell(key: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> Ce
     Raises:
         ConfigError: there is none; ``key`` is where it was asked for.
     """
-    _known(f"{key}.cell", spec["cell"], config["cells"], "cells")
+    known(f"{key}.cell", spec["cell"], config["cells"], "cells")
     cell = config["cells"][spec["cell"]]
     if "beta" not in spec:
         raise ConfigError(f"{key} lacks 'beta'; add it")
     beta = canonical_beta(spec["beta"], f"{key}.beta")
-    _known(f"{key}.beta", beta, betas(cell["beta"], ""), f"cells.{spec['cell']}.beta")
+    known(f"{key}.beta", beta, betas(cell["beta"], ""), f"cells.{spec['cell']}.beta")
     seed = spec.get("seed", cell["seeds"][0])
-    _known(f"{key}.seed", seed, cell["seeds"], f"cells.{spec['cell']}.seeds")
+    known(f"{key}.seed", seed, cell["seeds"], f"cells.{spec['cell']}.seeds")
     return Cell(spec["cell"], beta, seed)
 
 
-def _known(key: str, value: Any, table: Any, where: str) -> None:
+def known(key: str, value: Any, table: Any, where: str) -> None:
+    """Refuse a name that a table has not.
+
+    Raises:
+        ConfigError: with the key, the name, and those that there are.
+    """
     if value not in table:
         choices = ", ".join(map(str, table)) or "nothing"
         raise ConfigError(
