@@ -2,9 +2,10 @@
 
 import math
 from numbers import Integral, Real
+from typing import Any
 
 
-def count(least: int, **values: object) -> None:
+def count(least: int, **values: Any) -> None:
     """Refuse what is no whole number from ``least`` up.
 
     Raises:
@@ -15,13 +16,13 @@ def count(least: int, **values: object) -> None:
             raise ValueError(f"{name} is {value!r}; it must be a whole number from {least} up")
 
 
-def positive(**values: object) -> None:
+def positive(**values: Any) -> None:
     """Refuse what is no finite number above 0.
 
     Raises:
         ValueError: one of the values; its name is in the sentence.
     """
     for name, value in values.items():
-        good = isinstance(value, Real) and not isinstance(value, bool)
-        if not (good and math.isfinite(value) and value > 0):
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number or not 0 < float(value) < math.inf:
             raise ValueError(f"{name} is {value!r}; it must be a number above 0")

@@ -196,7 +196,8 @@ def test_broken_identities_are_in_the_verdict(monkeypatch):
 
 
 def test_compiled_energies_that_differ_from_h_stop_the_job(monkeypatch):
-    monkeypatch.setitem(TRAPS, "harmonic", TRAPS["harmonic"]._replace(potential=_shallow))
+    shallow = TRAPS["harmonic"]._replace(potential=_shallow)
+    monkeypatch.setattr("qdflow.traps.harmonic.trap", shallow)
     right = System.trap_energy
     monkeypatch.setattr(System, "trap_energy", lambda self, x: 2 * right(self, x))
     with pytest.raises(RuntimeError, match=r"the compiled energies .* differ from H"):
