@@ -243,13 +243,13 @@ def _chosen(results: Path, cell: str) -> pd.DataFrame:
     except (click.ClickException, ValueError) as missing:
         with suppress(watching.PlanError, ValueError):
             return summary.select(watching.estimates(results, name), [cell])
-        raise click.ClickException(_why_not(results, name, missing)) from None
+        raise click.ClickException(_why_not(results, cell, missing)) from None
 
 
 def _why_not(results: Path, name: str, missing: Exception) -> str:
-    """Why there are no numbers of a cell."""
+    """Why there are no numbers of a cell, or of a cell at this beta."""
     with suppress(watching.PlanError):
-        if name in watching.cells(results):
+        if name.partition("@")[0] in watching.cells(results):
             return f"{name} has no numbers yet; qdflow watch {results} shows how far it is"
     if isinstance(missing, click.ClickException):
         return missing.message

@@ -209,7 +209,7 @@ def test_an_environment_that_cannot_be(environment, sentence):
         (["show"], "Missing argument 'CELL'"),
         (["show", "z"], "no estimate of 'z' in the table of"),
         (["show", "a@cold"], "'cold' in 'a@cold' is no beta; write it like a@10"),
-        (["show", "a@-1"], "no estimate of 'a@-1' in the table of"),
+        (["show", "a@-1"], "a@-1 has no numbers yet; qdflow watch"),
         (["show", "a", "--curve", "a.gif"], "'a.gif' is neither .pdf nor .png"),
         (
             ["show", "a", "--curve", "FILE/a.png"],
