@@ -180,7 +180,7 @@ def _row(
     if all(there):
         return Row(*place, "done", None, F, exact)
     jobs = {rule: read_log(folder / step["log"], now) for rule, step in planned["steps"].items()}
-    if not F and (training := jobs.get("train")):
+    if not F and (training := jobs.get("train")) and not _is_of_a_family(planned):
         F = _so_far(training)
     left = {
         rule: job for (rule, job), done in zip(jobs.items(), there, strict=True) if job and not done
@@ -190,6 +190,11 @@ def _row(
             if job.state == state:
                 return Row(*place, rule if state == "running" else state, job, F, exact)
     return Row(*place, "waiting" if any(there) else "queued", None, F, exact)
+
+
+def _is_of_a_family(planned: Mapping[str, Any]) -> bool:
+    """Whether its training is that of a family, whose bound is a mean over temperatures."""
+    return Path(planned["steps"]["train"]["log"]).parent.name == "family"
 
 
 def _are_there(folder: Path, step: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from conftest import ROOT
 
-FOLDERS = ("", "config", "results", "docs")
+FOLDERS = ("", "config", "results", "docs", "docs/gallery")
 ALL = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
 FENCE = re.compile(r"^( *)```([a-z]*)(?: title=\"(\S+)\")?\n(.*?)^\1```$", re.M | re.S)
 PROGRAMS = (

@@ -103,6 +103,17 @@ def test_a_run_is_seen_as_it_is(results):
     assert found["c"].job.news == "train c: no space is left; make room"
 
 
+def test_the_bound_of_a_family_is_of_no_beta(results):
+    plan = json.loads((results / "plan.json").read_text())
+    training = plan["cells"][1]["steps"]["train"]
+    assert training["log"] == "logs/train/b/beta10/seed0.log"
+    training["log"] = "logs/train/b/family/seed0.log"
+    (results / "logs/train/b/beta10").rename(results / "logs/train/b/family")
+    (results / "plan.json").write_text(json.dumps(plan))
+    (row,) = (row for row in watching.rows(results, NOW) if row.name == "b")
+    assert (row.state, row.F) == ("train", None)
+
+
 def test_what_is_half_written_is_not_there_yet(results):
     path = results / "flows/a/beta10/seed0/estimates.parquet"
     path.write_bytes(path.read_bytes()[:100])

@@ -23,7 +23,7 @@ PAGES = {  # of the repository, and their place on the site
     "CONTRIBUTING.md": "contributing.md",
 }
 QUOTED = {"LICENSE": ("license.md", "License"), "CITATION.cff": ("citation.md", "How to cite")}
-WIDE = ("index.md", "slides.md")  # alone under their tab, and with wide tables
+WIDE = ("index.md", "slides.md")  # with wide tables
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]*)")
 GROUPS = {  # of the API; modules that no group names come last
     "In a notebook": ["cell"],
@@ -37,7 +37,7 @@ GROUPS = {  # of the API; modules that no group names come last
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """The API's part of the navigation."""
+    """The API's part of the navigation, and the gallery's if there is one."""
     sections = [
         {title: [{name.removeprefix("qdflow."): _place(name)} for name in names]}
         for title, names in grouped().items()
@@ -45,6 +45,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for entry in config.nav or []:
         if "API" in entry:
             entry["API"] = ["api/index.md", *sections]
+        if "The talk" in entry and not (ROOT / "docs/gallery/README.md").exists():
+            entry["The talk"] = entry["The talk"][:1]  # `make gallery` writes it
     config.watch.append(str(ROOT / "qdflow"))
     return config
 
