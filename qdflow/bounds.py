@@ -176,7 +176,7 @@ def energies(
 
 
 def snis(energy: Array, w_q: Array) -> Found:
-    """The weighted mean, its largest weights smoothed as by a Pareto distribution.
+    """The weighted mean of energies (samples,), the largest weights smoothed as by a Pareto law.
 
     Source: Vehtari et al., J. Mach. Learn. Res. 25, 72 (2024); error: Owen, Monte Carlo theory,
     methods and examples (2013), eq. 9.9, and `qdflow.stats.unseen_squares`.

@@ -72,6 +72,11 @@ class Cell:
         self.history = pd.DataFrame(columns=list(HISTORY), dtype=float)
         self._references: dict[Budget, Reference] = {}
 
+    def __repr__(self) -> str:
+        """What it is, and how far it is trained."""
+        flow, steps = type(self.flow).__name__, len(self.history)
+        return f"Cell({flow}, {self.system}, beta={self.beta:g}, trained for {steps} steps)"
+
     def train(self, *phases: Phase, clip: float = 10.0) -> pd.DataFrame:
         """Bring down the variational F, from the Hamiltonian alone; goes on if called again.
 

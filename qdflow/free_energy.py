@@ -96,7 +96,7 @@ def ladder_free_energy(pair_energy: Array, couplings: Array, beta: float) -> Arr
 
 
 def bar_difference(forward: Array, backward: Array) -> float:
-    """The root of Bennett's equation, in kT, from works of any two sizes.
+    """The root of Bennett's equation, in kT, from works (samples,) of two sizes.
 
     Raises:
         ArithmeticError: a work is not finite, or the acceptance ratios could not be balanced.

@@ -103,7 +103,7 @@ def radial_profile(x: Array, half: float, bins: int = 50) -> Profile:
 
 
 def show_densities(axes: list[Axes], samples: list[Array], titles: list[str]) -> float:
-    """Density maps side by side, each under its title; returns half their side.
+    """Density maps of samples (size, n, 2) side by side; returns half their side.
 
     They share one colour scale, whose square root keeps faint rings visible.
     """
@@ -222,7 +222,7 @@ def show_pairs(axis: Axes, profiles: list[Profile], labels: list[str]) -> None:
 def show_scaling(
     axis: Axes, n: list[Array], values: list[Array], errors: list[Array], labels: list[str]
 ) -> None:
-    """Quantities against the number of electrons, a line each, errors of one standard error.
+    """Quantities (sizes,) against the number of electrons, a line each, with their errors.
 
     Both axes are logarithmic, and show the numbers of electrons that there are.
     """

@@ -59,6 +59,7 @@ def test_a_cell_is_what_its_parts_are():
 
 
 def test_training_goes_on(trained):
+    assert repr(trained).endswith("n=2, trap='harmonic'), beta=2, trained for 120 steps)")
     assert list(trained.history["step"]) == list(range(1, 121))
     assert trained.history["F"][-5:].mean() < trained.history["F"][:5].mean()
 

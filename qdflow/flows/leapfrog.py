@@ -215,14 +215,14 @@ class Force(NamedTuple):
         return f + self.along_trap(x) if self.along_trap else f
 
     def shears(self, y: Tensor, g: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """p -> g p + f(x), x -> a x + b p, one after the other."""
+        """p -> g p + f(x), x -> a x + b p, one after the other.  y (4, n, size), x before p."""
         if self.along_trap:
             x, p = y.split(2)
             y = torch.cat([x, p + self.along_trap(x) / g])
         return shears(y, torch.stack([g, self.k, a, b]), *self.phi, *self.chi)
 
     def unsheared(self, y: Tensor, g: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """What `shears` takes to y."""
+        """What `shears` takes to y (4, n, size)."""
         x, p = y.split(2)
         x = (x - b * p) / a
         return torch.cat([x, (p - self(x)) / g])
