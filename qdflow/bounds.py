@@ -190,6 +190,7 @@ def snis(energy: Array, w_q: Array) -> Found:
 def independence(energy: Array, w_q: Array, generator: np.random.Generator) -> Found:
     """The mean over Metropolis chains whose proposals are the samples of q, each used once.
 
+    Energies and ln w are both (samples,).
     Source: Hastings, Biometrika 57, 97 (1970), section 2.5. A tenth of each chain is left out.
     The error is that of the chains, or of `snis` if that is larger: the chains cannot know more
     than their proposals. Those that disagree have a larger error and are not refused: it is the
