@@ -23,11 +23,11 @@ PAGES = {  # of the repository, and their place on the site
     "CONTRIBUTING.md": "contributing.md",
 }
 QUOTED = {"LICENSE": ("license.md", "License"), "CITATION.cff": ("citation.md", "How to cite")}
-WIDE = ("index.md", "slides.md")  # with wide tables
+WIDE = {"index.md": "navigation", "slides.md": "toc"}  # what gives way to their wide tables
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]*)")
 GROUPS = {  # of the API; modules that no group names come last
     "In a notebook": ["cell"],
-    "The system": ["system", "symmetry", "groups"],
+    "The system": ["system", "traps", "symmetry", "groups"],
     "Flows": ["flows", "bases", "family", "inverse", "eigenvalues"],
     "Training": ["train", "checkpoint", "device", "progress"],
     "Monte Carlo": ["reference", "mcmc", "ladder"],
@@ -71,7 +71,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Links of the repository as links of the site."""
     place = page.file.src_uri
     if place in WIDE:
-        page.meta["hide"] = ["navigation"]
+        page.meta["hide"] = [WIDE[place]]
     sources = {place: source for source, place in PAGES.items()}
     source = sources.get(place, f"docs/{place}")
 
@@ -94,8 +94,8 @@ def _moved(target: str) -> str:
 
 
 def modules() -> dict[str, Path]:
-    """Every public module of the library by its full name, flows after the rest."""
-    files = [*sorted((ROOT / "qdflow").glob("*.py")), *sorted((ROOT / "qdflow/flows").glob("*.py"))]
+    """Every public module of the library by its full name."""
+    files = sorted((ROOT / "qdflow").rglob("*.py"))
     named = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for path in files
@@ -108,7 +108,9 @@ def grouped() -> dict[str, list[str]]:
     """All of them by what they are for."""
     names = list(modules())
     found = {title: [f"qdflow.{name}" for name in group] for title, group in GROUPS.items()}
-    found["Flows"][1:1] = [name for name in names if name.startswith("qdflow.flows.")]
+    for title, package in (("Flows", "qdflow.flows"), ("The system", "qdflow.traps")):
+        place = found[title].index(package) + 1
+        found[title][place:place] = [name for name in names if name.startswith(f"{package}.")]
     placed = {name for group in found.values() for name in group}
     return found | {"The rest": [name for name in names if name not in placed]}
 
