@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from qdflow import flows, plotting
+from qdflow import checks, flows, plotting
 from qdflow.estimate import FlowEstimate, estimate
 from qdflow.flows.base import Flow
 from qdflow.progress import progress
@@ -57,12 +57,17 @@ class Cell:
             options: of the architecture.
 
         Raises:
-            ValueError: beta is not positive, no architecture has that name, or an option has a
-                value that cannot be.
-            TypeError: the architecture has no such option.
+            ValueError: beta or the seed cannot be, no architecture has that name, or an option has
+                a value that cannot be.
+            TypeError: the architecture has no such option; or the system or the architecture is
+                something else.
         """
-        if not 0 < beta < math.inf:
-            raise ValueError(f"beta is {beta!r}; an inverse temperature is a number above 0")
+        checks.positive(beta=beta)
+        checks.count(0, seed=seed)
+        if not isinstance(system, System):
+            raise TypeError(f"system is {system!r}; give a System, as in System(n=3)")
+        if not (isinstance(architecture, str) or callable(architecture)):
+            raise TypeError(f"architecture is {architecture!r}; give a name or a class")
         self.system, self.beta, self._seed = system, beta, seed
         self._generator = torch.Generator().manual_seed(seed)
         if isinstance(architecture, str):
@@ -89,8 +94,13 @@ class Cell:
 
         Raises:
             TrainingDivergedError: loss or gradient stayed non-finite.
+            TypeError: there is no phase, or something else.
             ValueError: a phase asks for the forward bound, which needs `qdflow.train.train`.
         """
+        if not phases or not all(isinstance(phase, Phase) for phase in phases):
+            raise TypeError(
+                f"the phases are {phases!r}; give one or more, as in Phase(200, 128, 0.01)"
+            )
         with progress("train", None) as report:
             found = train(
                 self.flow, self.system, self.beta, phases, self._generator, clip, report=report
@@ -110,7 +120,12 @@ class Cell:
 
     @torch.no_grad()
     def sample(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """x (size, n, 2) and ln q(x) (size,), in float64."""
+        """x (size, n, 2) and ln q(x) (size,), in float64.
+
+        Raises:
+            ValueError: the size is no whole number from 1 up.
+        """
+        checks.count(1, size=size)
         return self.density().sample(size, self._generator)
 
     def estimate(self, size: int = 20_000, symmetry: str = "none") -> FlowEstimate:

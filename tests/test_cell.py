@@ -90,14 +90,33 @@ def test_an_architecture_may_be_a_class_of_your_own():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"beta": 0}, "beta is 0; an inverse temperature is a number above 0"),
-        ({"beta": float("nan")}, "beta is nan"),
+        ({"beta": 0}, "beta is 0; it must be a number above 0"),
+        ({"beta": float("nan")}, "beta is nan; it must"),
+        ({"seed": 1.5}, "seed is 1.5; it must be a whole number"),
+        ({"system": 3}, "system is 3; give a System"),
         ({"architecture": "mpl"}, "unknown flow 'mpl'; choose from"),
+        ({"architecture": 7}, "architecture is 7; give a name or a class"),
+        ({"hiden": [4]}, "flow 'mlp' has no option 'hiden'; choose from hidden"),
     ],
 )
 def test_what_cannot_be_is_refused(change, sentence):
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
         Cell(**{"system": System(n=2), "architecture": "mlp", "beta": 1} | change)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda cell: cell.train(), "the phases are"),
+        (lambda cell: cell.train((10, 10, 0.1)), "give one or more, as in Phase"),
+        (lambda cell: cell.train(Phase(10, 10, 0.1, forward=0.5)), "a forward bound needs samples"),
+        (lambda cell: cell.sample(0), "size is 0; it must be a whole number from 1 up"),
+        (lambda cell: cell.estimate(10, symmetry="c5"), "unknown group 'c5'; choose from"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(call, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        call(Cell(System(n=2), "mlp", beta=1, hidden=[4]))
 
 
 def test_nothing_is_drawn_of_a_training_that_was_not():
