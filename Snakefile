@@ -303,6 +303,8 @@ rule reference:
         samples=f"{REFERENCE}/samples.parquet",
     log:
         f"{RESULTS}/logs/reference/{{system}}/beta{{beta}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/{{system}}/beta{{beta}}.tsv"
     priority: 1
     conda:
         "envs/flows.yaml"
@@ -323,6 +325,8 @@ rule train:
         history=f"{TRAINED}/history.parquet",
     log:
         f"{RESULTS}/logs/train/{{cell}}/{{at}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{cell}}/{{at}}/seed{{seed}}.tsv"
     conda:
         "envs/flows.yaml"
     threads: lambda wc: config["trainings"][config["cells"][wc.cell]["training"]]["threads"]
@@ -343,6 +347,8 @@ rule estimate:
         samples=f"{FLOW}/samples.parquet",
     log:
         f"{RESULTS}/logs/estimate/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/estimate/{{cell}}/beta{{beta}}/seed{{seed}}.tsv"
     conda:
         "envs/flows.yaml"
     threads: 1
@@ -362,6 +368,8 @@ rule audit:
         f"{FLOW}/audit.parquet",
     log:
         f"{RESULTS}/logs/audit/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/audit/{{cell}}/beta{{beta}}/seed{{seed}}.tsv"
     conda:
         "envs/flows.yaml"
     threads: 1
@@ -384,6 +392,8 @@ rule bounds:
         f"{FLOW}/bounds.parquet",
     log:
         f"{RESULTS}/logs/bounds/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/bounds/{{cell}}/beta{{beta}}/seed{{seed}}.tsv"
     conda:
         "envs/flows.yaml"
     threads: 1
@@ -404,6 +414,8 @@ rule anneal:
         f"{FLOW}/anneal.parquet",
     log:
         f"{RESULTS}/logs/anneal/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/anneal/{{cell}}/beta{{beta}}/seed{{seed}}.tsv"
     conda:
         "envs/flows.yaml"
     threads: 1
