@@ -82,6 +82,8 @@ lint: .venv/ready
 
 # Remade when the pins change. Exact versions: requirements.txt.
 .venv/ready: pyproject.toml requirements.txt
+	@command -v $(PYTHON) > /dev/null || { echo "there is no $(PYTHON) here; install Python 3.11 or\
+ newer, or name one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
 	f"qdflow needs Python 3.11 or newer, and $(PYTHON) is {v}; try: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import venv, ensurepip' || { echo "$(PYTHON) cannot make virtual environments;\

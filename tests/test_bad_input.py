@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import cluster
 import given
 import lineage
 import needs
@@ -197,6 +198,13 @@ def test_an_environment_that_cannot_be(environment, sentence):
         needs.site(environment)
 
 
+@pytest.mark.parametrize("value", ["many", "0", "-1", "1.5"])
+def test_numbers_for_a_cluster_that_cannot_be(value):
+    with pytest.raises(ValueError, match=f"QDFLOW_SLURM_JOBS is '{value}'; it must be a whole"):
+        cluster.whole("JOBS", 100, {"QDFLOW_SLURM_JOBS": value})
+    assert cluster.whole("JOBS", 100, {"QDFLOW_SLURM_JOBS": ""}) == 100
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -338,3 +346,21 @@ def test_a_whole_command_ends_in_a_sentence(source, tmp_path, content, more, sen
     assert run.returncode == 1, said
     assert sentence in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["PYTHON=python9", ".venv/ready"],
+            "there is no python9 here; install Python 3.11 or newer",
+        ),
+        (["figurs"], "No rule to make target 'figurs'"),
+    ],
+)
+def test_a_make_that_cannot_be(source, words, sentence):
+    run = subprocess.run(["make", *words], cwd=source, capture_output=True, text=True)
+    said = run.stdout + run.stderr
+    assert run.returncode == 2, said
+    assert sentence in said.replace("`", "'")
+    assert not (source / ".venv").exists()
