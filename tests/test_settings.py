@@ -325,6 +325,29 @@ def test_every_key_is_described_and_documented():
         assert target.get("description"), key
 
 
+GROWING = ("systems.NAME.trap", "architectures.NAME.flow", "figures.NAME.kind")  # with new files
+
+
+def test_the_page_says_what_the_schema_says():
+    """Meaning and default of every key; "empty" is a default without entries."""
+    keys = dict(_keys(SCHEMA))
+    for flow in NAMES:
+        keys |= {f"{flow}.{k}": s for k, s in _keys(SCHEMA["$defs"][flow])}
+    rows = re.findall(
+        r"^\| `([^`]+)` \| .*? \| (.*?) \| (.*) \|$", (ROOT / "config/README.md").read_text(), re.M
+    )
+    assert len(rows) > 100
+    for key, default, meaning in rows:
+        inner = keys[key]
+        inner = SCHEMA["$defs"][inner["$ref"].split("/")[-1]] if "$ref" in inner else inner
+        if key not in GROWING:
+            assert meaning == inner["description"], key
+        if "default" in inner and inner["default"] not in ({}, []):
+            assert yaml.safe_load(default.strip("`")) == inner["default"], key
+        else:
+            assert default in ("required", "", "empty"), key
+
+
 def test_unknown_keys_are_refused_everywhere():
     def closed(schema):
         if "properties" in schema and "allOf" not in schema and "if" not in schema:
