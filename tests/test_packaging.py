@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import distributions, version
@@ -111,6 +112,15 @@ def test_versions_agree():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == PROJECT["version"] == version("qdflow")
     assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_a_clone_called_qdflow_does_not_hide_the_package(tmp_path):
+    """Python started in the folder above a clone, in which `qdflow` is a folder without code."""
+    (tmp_path / "qdflow").mkdir()
+    ask = [sys.executable, "-c", "import qdflow; print(qdflow.__file__)"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    run = subprocess.run(ask, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.stdout.strip() == str(ROOT / "qdflow/__init__.py"), run.stderr
 
 
 def test_the_library_knows_no_workflow():
