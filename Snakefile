@@ -24,6 +24,9 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+report: "workflow/report/workflow.rst"
+
+
 # Given on the command line, a configuration replaces the talk's instead of adding to it.
 if not workflow.overwrite_configfiles:
 
@@ -194,6 +197,20 @@ def look_job(look):
     return job
 
 
+def picture_job(script, **more):
+    """What decides a table that only figures read."""
+
+    def job(wc):
+        return dict(
+            more,
+            columns=cell_columns(wc.cell, wc.beta, wc.seed),
+            seed=settings.seed_of(script, wc.cell, wc.beta, wc.seed),
+            code=code(script, *cell_files(wc.cell)),
+        )
+
+    return job
+
+
 def of_reference(table):
     return lambda wc: f"{reference_folder(wc.cell, wc.beta)}/{table}.parquet"
 
@@ -250,8 +267,17 @@ def all_references(cells):
     return [REFERENCE.format(system=s, beta=b) for s, b in MATRIX.references if s in shown]
 
 
+def category(kind):
+    """Of a figure in the report, which sorts them by name."""
+    return f"{settings.CATEGORIES.index(kind) + 1}. {kind}"
+
+
 def kind_of(figure):
     return config["figures"][figure]["kind"]
+
+
+def title_of(figure):
+    return config["figures"][figure].get("title", figure)
 
 
 def figure_job(wc):
@@ -260,12 +286,19 @@ def figure_job(wc):
     cells = [cell._asdict() | dict(beta=float(cell.beta)) for cell in MATRIX.figures[wc.figure]]
     return dict(
         kind=spec["kind"],
-        title=spec.get("title", wc.figure),
+        title=title_of(wc.figure),
         labels=[flow.get("label", flow["cell"]) for flow in spec.get("flows", [])],
         cells=[dict(cell=cell.pop("name"), **cell) for cell in cells],
         code=code(f"figure_{spec['kind']}"),
         **{key: spec[key] for key in options if key in spec},
     )
+
+
+def film_job(wc):
+    return dict(title=title_of(wc.film), code=code("film"))
+
+
+FILMS = [name for name in MATRIX.figures if "flow_frames" in figure_inputs(name)]
 
 
 # beta10.0 would be a second beta10
@@ -279,6 +312,7 @@ wildcard_constraints:
     at=f"family|beta({BETAS})",
     seed="0|[1-9][0-9]*",
     figure=one_of(config["figures"]),
+    film=one_of(FILMS),
 
 
 localrules:
@@ -294,6 +328,8 @@ rule all:
             name=MATRIX.figures,
             kind=["pdf", "png"],
         ),
+        expand(f"{RESULTS}/figures/{{film}}.gif", film=FILMS),
+        f"{RESULTS}/summary.html",
 
 
 rule reference:
@@ -323,6 +359,7 @@ rule train:
     output:
         model=f"{TRAINED}/model.pt",
         history=f"{TRAINED}/history.parquet",
+        snapshots=f"{TRAINED}/snapshots.pt",
     log:
         f"{RESULTS}/logs/train/{{cell}}/{{at}}/seed{{seed}}.log",
     benchmark:
@@ -428,6 +465,40 @@ rule anneal:
         "workflow/scripts/anneal.py"
 
 
+rule frames:
+    input:
+        snapshots=lambda wc: f"{trained_path(wc.cell, wc.beta, wc.seed)}/snapshots.pt",
+    output:
+        f"{FLOW}/frames.parquet",
+    log:
+        f"{RESULTS}/logs/frames/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    conda:
+        "envs/flows.yaml"
+    resources:
+        **needs.resources(lambda wc: needs.estimate(wc.cell, config), SITE),
+    params:
+        job=picture_job("frames", samples=2000),
+    script:
+        "workflow/scripts/frames.py"
+
+
+rule grid:
+    input:
+        model=lambda wc: f"{trained_path(wc.cell, wc.beta, wc.seed)}/model.pt",
+    output:
+        f"{FLOW}/grid.parquet",
+    log:
+        f"{RESULTS}/logs/grid/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    conda:
+        "envs/flows.yaml"
+    resources:
+        **needs.resources(needs.small, SITE),
+    params:
+        job=picture_job("grid"),
+    script:
+        "workflow/scripts/grid.py"
+
+
 rule summarize:
     input:
         ESTIMATES,
@@ -443,6 +514,28 @@ rule summarize:
         job=dict(code=code("summarize")),
     script:
         "workflow/scripts/summarize.py"
+
+
+rule table:
+    input:
+        f"{RESULTS}/summary.parquet",
+    output:
+        report(
+            f"{RESULTS}/summary.html",
+            category=category("all numbers"),
+            labels={"table": "summary"},
+            caption="workflow/report/table.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/table.log",
+    conda:
+        "envs/figures.yaml"
+    resources:
+        **needs.resources(needs.small, SITE),
+    params:
+        job=dict(title=f"Every number in {RESULTS}", code=code("table")),
+    script:
+        "workflow/scripts/table.py"
 
 
 rule compare:
@@ -467,7 +560,14 @@ rule figure:
         unpack(lambda wc: figure_inputs(wc.figure)),
     output:
         pdf=f"{RESULTS}/figures/{{figure}}.pdf",
-        png=f"{RESULTS}/figures/{{figure}}.png",
+        png=report(
+            f"{RESULTS}/figures/{{figure}}.png",
+            category=lambda wc: category(config["figures"][wc.figure]["category"]),
+            labels=lambda wc: {"figure": title_of(wc.figure)},
+            caption="workflow/report/figure.rst",
+        ),
+        column=f"{RESULTS}/figures/column/{{figure}}.pdf",
+        caption=f"{RESULTS}/figures/captions/{{figure}}.rst",
     log:
         f"{RESULTS}/logs/figure/{{figure}}.log",
     conda:
@@ -477,7 +577,30 @@ rule figure:
     params:
         job=figure_job,
     script:
-        "workflow/scripts/figure_{params.job[kind]}.py"
+        "workflow/scripts/figure.py"
+
+
+rule film:
+    input:
+        unpack(lambda wc: figure_inputs(wc.film)),
+    output:
+        gif=f"{RESULTS}/figures/{{film}}.gif",
+        page=report(
+            f"{RESULTS}/figures/{{film}}.html",
+            category=lambda wc: category(config["figures"][wc.film]["category"]),
+            labels=lambda wc: {"figure": f"{title_of(wc.film)} (film)"},
+            caption="workflow/report/film.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/film/{{film}}.log",
+    conda:
+        "envs/figures.yaml"
+    resources:
+        **needs.resources(needs.small, SITE),
+    params:
+        job=film_job,
+    script:
+        "workflow/scripts/film.py"
 
 
 onstart:  # not for a dry run, nor where nothing is to be done

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from qdflow import checks, flows, plotting
+from qdflow import checks, densities, flows, plotting
 from qdflow.estimate import FlowEstimate, estimate
 from qdflow.flows.base import Flow
 from qdflow.progress import progress
@@ -171,7 +171,7 @@ class Cell:
         own = f"n = {self.system.n}, {self.system.trap} trap, β = {self.beta:g}"
         with plotting.style():
             drawn, axes = plotting.figure(3, title or own)
-            plotting.show_densities(axes[:2], [found.x, exact.x], names)
+            densities.show_densities(axes[:2], [found.x, exact.x], names)
             final = F if is_bound else None
             plotting.show_training(axes[2], step, above, stderr, final, F_exact, floor)
         return drawn

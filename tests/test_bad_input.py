@@ -145,7 +145,7 @@ CONFIGS = [  # many more in tests/test_settings.py
     (put("architectures", []), "architectures is []; it must be of type object"),
     (put("trainings/hot/phases/0/steps", "many"), "steps is 'many'; it must be of type integer"),
     (put("trainings/hot/phases/0/learning_rate", -1), "is -1; it must be above 0"),
-    (put("figures/hot/kind", "densty"), "choose from bounds, density, final_result"),
+    (put("figures/hot/kind", "densty"), "choose from bounds, correlation, density"),
     (put("figures/hot/flows", "talk-hot"), "flows is 'talk-hot'; it must be of type array"),
     (put("results", "../elsewhere me"), "results is '../elsewhere me', no path to use; take lett"),
 ]

@@ -387,6 +387,7 @@ def test_what_the_plan_reads_of_a_flow_is_so(flow, generator):
     """Without torch the plan cannot ask the class; both have the same options and defaults."""
     read, built = declared.architecture(flow), flows.build(flow, System(2), generator)
     assert read.exact_log_prob == built.exact_log_prob
+    assert read.is_map == built.reparametrised
     invertible = built.exact_inverse or built.exact_log_prob
     assert read.alike == (invertible and "permutation" in built.symmetry.split("+"))
     parameters = list(signature(flows.load(flow)).parameters.values())[2:]
@@ -418,7 +419,8 @@ def test_the_schema_and_a_family_share_their_options_and_defaults():
 
 
 def test_a_family_brings_no_reference(config):
-    del config["figures"]["thermodynamics"]
+    for name in ("thermodynamics", "grid"):
+        del config["figures"][name]
     config["references"] = []
     config["cells"]["family"]["beta"] = [1.5, 4]
     references = settings.matrix(completed(config)).references

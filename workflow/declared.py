@@ -20,7 +20,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 PREFIX = "figure_"
 # Where a figure's tables may come from: `flow/samples`, say.
 SOURCES = {
-    "flow": ("estimates", "samples", "audit", "bounds", "anneal"),
+    "flow": ("estimates", "samples", "audit", "bounds", "anneal", "frames", "grid"),
     "training": ("history", "model"),
     "reference": ("estimates", "samples", "ladder"),
     "references": ("estimates", "samples", "ladder"),  # of the system, at all its betas
@@ -49,12 +49,14 @@ class Architecture(NamedTuple):
         options: JSON schema of each, with its default and description.
         exact_log_prob: as `Flow` has it.
         alike: whether electrons are treated alike, and an inverse or a log_prob is exact.
+        is_map: whether x = f(z), as `Flow.reparametrised` has it.
         impossible: why n electrons cannot have these options, which are complete; or empty.
     """
 
     options: dict[str, dict[str, Any]]
     exact_log_prob: bool
     alike: bool
+    is_map: bool
     impossible: Callable[[int, Mapping[str, Any]], str]
 
 
@@ -114,6 +116,7 @@ def architecture(name: str) -> Architecture:
         _options_of(inits[0], path),
         exact is True,
         "permutation" in symmetry and True in (exact, inverse),
+        _attribute(classes, "reparametrised") is not False,
         _judge(path),
     )
 

@@ -17,6 +17,7 @@ SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 NAMED = ("systems", "architectures", "figures")  # sections that files of their own add to
 
 FORWARD = {"reverse": 0.0, "forward": 1.0}  # weight of the forward bound in every phase
+CATEGORIES = ("the talk", "symmetry", "trust", "beyond the talk", "all numbers")  # of the report
 
 
 # To JSON schema 3.0 is an integer; to range() and to a path it is not.
@@ -347,7 +348,7 @@ def _figure_cells(name: str, config: Mapping[str, Any]) -> list[Cell]:
     expand = _over_betas if kind.betas == "all" else _at_one_beta
     cells = expand(name, config)
     for cell in cells:
-        _refuse_unfit(name, kind, cell.name, config["cells"][cell.name])
+        _refuse_unfit(name, kind, cell.name, config)
     if "run/comparisons" in kind.inputs.values() and not config["comparisons"]:
         raise ConfigError(f"figures.{name} draws the comparisons, and there are none; add some")
     return cells
@@ -376,8 +377,15 @@ def _refuse_options_of_others(name: str, spec: Mapping[str, Any]) -> None:
             )
 
 
-def _refuse_unfit(name: str, kind: declared.Figure, cell: str, spec: Mapping[str, Any]) -> None:
+def _refuse_unfit(name: str, kind: declared.Figure, cell: str, config: Mapping[str, Any]) -> None:
     """Refuse a cell that has not what the figure shows."""
+    spec = config["cells"][cell]
+    flow = config["architectures"][spec["architecture"]]["flow"]
+    if "flow/grid" in kind.inputs.values() and not declared.architecture(flow).is_map:
+        raise ConfigError(
+            f"figures.{name} shows what a map does to z, but cells.{cell} has the flow {flow!r},"
+            " which is none; choose another cell"
+        )
     if "family" in spec and any(table.startswith("training/") for table in kind.inputs.values()):
         raise ConfigError(
             f"figures.{name} shows a training at one beta, and cells.{cell} is a family;"

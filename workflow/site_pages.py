@@ -46,7 +46,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         if "API" in entry:
             entry["API"] = ["api/index.md", *sections]
         if "The talk" in entry and not (ROOT / "docs/gallery/README.md").exists():
-            entry["The talk"] = entry["The talk"][:1]  # `make gallery` writes it
+            entry["The talk"] = entry["The talk"][:1]  # `make docs` writes it
     config.watch.append(str(ROOT / "qdflow"))
     return config
 
