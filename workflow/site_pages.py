@@ -23,21 +23,37 @@ PAGES = {  # of the repository, and their place on the site
     "CONTRIBUTING.md": "contributing.md",
 }
 QUOTED = {"LICENSE": ("license.md", "License"), "CITATION.cff": ("citation.md", "How to cite")}
-WIDE = {"index.md": "navigation", "slides.md": "toc"}  # what gives way to their wide tables
+WIDE = ("index.md", "slides.md")  # alone under their tabs, and with wide tables
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]*)")
 GROUPS = {  # of the API; modules that no group names come last
     "In a notebook": ["cell"],
     "The system": ["system", "traps", "symmetry", "groups"],
     "Flows": ["flows", "bases", "family", "inverse", "eigenvalues"],
-    "Training": ["train", "checkpoint", "device", "progress"],
+    "Training": ["train", "checkpoint", "snapshots", "device", "progress"],
     "Monte Carlo": ["reference", "mcmc", "ladder"],
-    "Judging a flow": ["estimate", "audit", "free_energy", "stats", "bounds", "sandwich"],
-    "Tables and figures": ["tables", "summary", "comparison", "plotting", "panels", "curves"],
+    "Judging a flow": ["estimate", "audit", "labels", "free_energy", "bounds", "sandwich"],
+    "Annealing": ["annealing", "narrowing"],
+    "Error bars": ["stats", "coverage", "problems"],
+    "Tables": ["tables", "summary", "comparison", "provenance", "watching"],
+    "What is drawn": ["panels", "shells", "molecules", "frames", "overlap", "grids", "curves"],
+    "Figures": [
+        *(
+            "captions",
+            "plotting",
+            "densities",
+            "correlation",
+            "climbing",
+            "evolution",
+            "rungs",
+            "warped",
+        ),
+        *("gallery", "pages", "sketch"),
+    ],
 }
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """The API's part of the navigation, and the gallery's if there is one."""
+    """The API's part of the navigation."""
     sections = [
         {title: [{name.removeprefix("qdflow."): _place(name)} for name in names]}
         for title, names in grouped().items()
@@ -71,7 +87,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Links of the repository as links of the site."""
     place = page.file.src_uri
     if place in WIDE:
-        page.meta["hide"] = [WIDE[place]]
+        page.meta["hide"] = ["navigation"]
     sources = {place: source for source, place in PAGES.items()}
     source = sources.get(place, f"docs/{place}")
 
