@@ -36,19 +36,8 @@ GROUPS = {  # of the API; modules that no group names come last
     "Error bars": ["stats", "coverage", "problems"],
     "Tables": ["tables", "summary", "comparison", "provenance", "watching"],
     "What is drawn": ["panels", "shells", "molecules", "frames", "overlap", "grids", "curves"],
-    "Figures": [
-        *(
-            "captions",
-            "plotting",
-            "densities",
-            "correlation",
-            "climbing",
-            "evolution",
-            "rungs",
-            "warped",
-        ),
-        *("gallery", "pages", "sketch"),
-    ],
+    "Figures": ["plotting", "captions", "densities", "correlation", "climbing", "rungs", "warped"],
+    "Films, albums, pages": ["evolution", "gallery", "pages", "sketch"],
 }
 
 
