@@ -10,6 +10,8 @@ sys.path.insert(0, str(ROOT / "workflow"))
 import imports
 
 imports.first_from(ROOT)
+PYTHON = imports.python()
+import declared
 import faults
 import lineage
 import needs
@@ -17,9 +19,12 @@ import plan
 import settings
 from qdflow.provenance import code_hash
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 min_version("9.0")
+
+
+report: "workflow/report/workflow.rst"
 
 
 # Given on the command line, a configuration replaces the talk's instead of adding to it.
@@ -30,11 +35,12 @@ if not workflow.overwrite_configfiles:
 
 try:
     settings.check(config)
-    validate(config, "config/schema.yaml")  # fills in the defaults
+    settings.complete(config)
     MATRIX = settings.matrix(config)
     lineage.check(config)
+    plan.refuse_words(sys.argv[1:], config["results"].rstrip("/"), config)
     SITE = needs.site()
-except settings.ConfigError as error:
+except (settings.ConfigError, declared.DeclarationError) as error:
     raise WorkflowError(f"The configuration cannot be used: {error}.") from None
 
 RESULTS = config["results"].rstrip("/")
@@ -66,6 +72,15 @@ def flow_file(cell):
     """Imported by a computed name, hence invisible to the hash unless it is named."""
     architecture = config["architectures"][config["cells"][cell]["architecture"]]
     return ROOT / f"qdflow/flows/{architecture['flow']}.py"
+
+
+def trap_file(system):
+    """Imported by a computed name as well."""
+    return ROOT / f"qdflow/traps/{config['systems'][system]['trap']}.py"
+
+
+def cell_files(cell):
+    return flow_file(cell), trap_file(config["cells"][cell]["system"])
 
 
 def flow_path(cell):
@@ -127,7 +142,7 @@ def reference_of(name, beta):
         budget=budget,
         seed=seed,
         config_seed=config_seed,
-        code=code("reference"),
+        code=code("reference", trap_file(name)),
     )
 
 
@@ -138,6 +153,7 @@ def train_job(wc):
 def train_job_of(cell, beta, seed):
     """Of a family, which has no beta of its own, ``beta`` is "family"."""
     spec, sources = config["cells"][cell], lineage.sources(cell, beta, config)
+    learned_from = [source.name for source in sources.values()]
     job = dict(
         system=config["systems"][spec["system"]],
         **(dict(family=spec["family"]) if is_family(cell) else dict(beta=float(beta))),
@@ -146,7 +162,7 @@ def train_job_of(cell, beta, seed):
         objective=spec["objective"],
         average=spec["symmetry"] if spec["averaging"] == "in_the_loss" else "",
         seed=settings.seed_of("train", cell, beta, seed),
-        code=code("train", *map(flow_file, [cell, *(s.name for s in sources.values())])),
+        code=code("train", *(f for c in [cell, *learned_from] for f in cell_files(c))),
     )
     if learns_from_reference(cell):  # half a training must not go on with other samples
         job["reference"] = settings.digest(reference_of(spec["system"], beta))
@@ -162,7 +178,7 @@ def estimate_job(wc):
         columns=cell_columns(wc.cell, wc.beta, wc.seed),
         estimate=config["estimate"],
         seed=settings.seed_of("estimate", wc.cell, wc.beta, wc.seed),
-        code=code("estimate", flow_file(wc.cell)),
+        code=code("estimate", *cell_files(wc.cell)),
     )
 
 
@@ -175,8 +191,22 @@ def look_job(look):
             "columns": cell_columns(wc.cell, wc.beta, wc.seed),
             look: spec[look] if look == "anneal" else config[look],
             "seed": settings.seed_of(look, wc.cell, wc.beta, wc.seed),
-            "code": code(look, flow_file(wc.cell)),
+            "code": code(look, *cell_files(wc.cell)),
         }
+
+    return job
+
+
+def picture_job(script, **more):
+    """What decides a table that only figures read."""
+
+    def job(wc):
+        return dict(
+            more,
+            columns=cell_columns(wc.cell, wc.beta, wc.seed),
+            seed=settings.seed_of(script, wc.cell, wc.beta, wc.seed),
+            code=code(script, *cell_files(wc.cell)),
+        )
 
     return job
 
@@ -210,51 +240,65 @@ def compare_job(wc):
 
 
 def figure_inputs(name):
-    """Of every figure: its cells' tables and those of their reference, or all that there is."""
+    """The tables that the script of a figure asks for, of its cells, their references or the run."""
     cells = MATRIX.figures[name]
-    if kind_of(name) == "scale":
-        return dict(summary=f"{RESULTS}/summary.parquet")
-    if not cells:
-        return dict(comparisons=f"{RESULTS}/comparisons.parquet")
-    if kind_of(name) == "thermodynamics":
-        folders = thermodynamics_inputs(cells)
-        return {key: [f"{f}/estimates.parquet" for f in folders[key]] for key in folders}
-    if kind_of(name) == "bounds":
-        return dict(summary=f"{RESULTS}/summary.parquet")
-    flow_tables = ("samples", "estimates", "audit") + ("history",) * (
-        kind_of(name) == "final_result"
-    )
-    tables = {f"flow_{t}": [f"{flow_path(c)}/{t}.parquet" for c in cells] for t in flow_tables}
-    reference = reference_path(cells[0])
-    return tables | {f"mc_{t}": f"{reference}/{t}.parquet" for t in ("samples", "estimates")}
+    return {
+        key: figure_tables(cells, *table.split("/"))
+        for key, table in declared.figure(kind_of(name)).inputs.items()
+    }
 
 
-def thermodynamics_inputs(cells):
-    """The folders of flows, and of all references of their system."""
-    shown = config["cells"][cells[0].name]["system"]
-    references = [REFERENCE.format(system=s, beta=b) for s, b in MATRIX.references if s == shown]
-    return dict(flow_estimates=list(map(flow_path, cells)), mc_estimates=references)
+def figure_tables(cells, source, table):
+    """Path or paths of one kind of table: see `declared.SOURCES`."""
+    name = "model.pt" if table == "model" else f"{table}.parquet"
+    if source == "run":
+        return f"{RESULTS}/{name}"
+    if source == "reference":
+        return f"{reference_path(cells[0])}/{name}"
+    if source == "references":
+        return [f"{folder}/{name}" for folder in all_references(cells)]
+    folders = [flow_path(c) if source == "flow" else trained_path(*c) for c in cells]
+    return [f"{folder}/{name}" for folder in dict.fromkeys(folders)]
+
+
+def all_references(cells):
+    """Of the systems of these cells, at every beta."""
+    shown = {config["cells"][cell.name]["system"] for cell in cells}
+    return [REFERENCE.format(system=s, beta=b) for s, b in MATRIX.references if s in shown]
+
+
+def category(kind):
+    """Of a figure in the report, which sorts them by name."""
+    return f"{settings.CATEGORIES.index(kind) + 1}. {kind}"
 
 
 def kind_of(figure):
     return config["figures"][figure]["kind"]
 
 
+def title_of(figure):
+    return config["figures"][figure].get("title", figure)
+
+
 def figure_job(wc):
     spec = config["figures"][wc.figure]
-    labels = [flow.get("label", flow["cell"]) for flow in spec.get("flows", [])]
-    job = dict(
+    options = declared.figure(spec["kind"]).options
+    cells = [cell._asdict() | dict(beta=float(cell.beta)) for cell in MATRIX.figures[wc.figure]]
+    return dict(
         kind=spec["kind"],
-        title=spec.get("title", wc.figure),
-        labels=labels,
+        title=title_of(wc.figure),
+        labels=[flow.get("label", flow["cell"]) for flow in spec.get("flows", [])],
+        cells=[dict(cell=cell.pop("name"), **cell) for cell in cells],
         code=code(f"figure_{spec['kind']}"),
+        **{key: spec[key] for key in options if key in spec},
     )
-    if spec["kind"] == "bounds":
-        cells = [
-            dict(cell=c.name, beta=float(c.beta), seed=c.seed) for c in MATRIX.figures[wc.figure]
-        ]
-        job |= dict(cells=cells, marks=spec.get("marks", []))
-    return job
+
+
+def film_job(wc):
+    return dict(title=title_of(wc.film), code=code("film"))
+
+
+FILMS = [name for name in MATRIX.figures if "flow_frames" in figure_inputs(name)]
 
 
 # beta10.0 would be a second beta10
@@ -268,6 +312,7 @@ wildcard_constraints:
     at=f"family|beta({BETAS})",
     seed="0|[1-9][0-9]*",
     figure=one_of(config["figures"]),
+    film=one_of(FILMS),
 
 
 localrules:
@@ -283,6 +328,8 @@ rule all:
             name=MATRIX.figures,
             kind=["pdf", "png"],
         ),
+        expand(f"{RESULTS}/figures/{{film}}.gif", film=FILMS),
+        f"{RESULTS}/summary.html",
 
 
 rule reference:
@@ -292,6 +339,8 @@ rule reference:
         samples=f"{REFERENCE}/samples.parquet",
     log:
         f"{RESULTS}/logs/reference/{{system}}/beta{{beta}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/reference/{{system}}/beta{{beta}}.tsv"
     priority: 1
     conda:
         "envs/flows.yaml"
@@ -310,8 +359,11 @@ rule train:
     output:
         model=f"{TRAINED}/model.pt",
         history=f"{TRAINED}/history.parquet",
+        snapshots=f"{TRAINED}/snapshots.pt",
     log:
         f"{RESULTS}/logs/train/{{cell}}/{{at}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{cell}}/{{at}}/seed{{seed}}.tsv"
     conda:
         "envs/flows.yaml"
     threads: lambda wc: config["trainings"][config["cells"][wc.cell]["training"]]["threads"]
@@ -332,6 +384,8 @@ rule estimate:
         samples=f"{FLOW}/samples.parquet",
     log:
         f"{RESULTS}/logs/estimate/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/estimate/{{cell}}/beta{{beta}}/seed{{seed}}.tsv"
     conda:
         "envs/flows.yaml"
     threads: 1
@@ -351,6 +405,8 @@ rule audit:
         f"{FLOW}/audit.parquet",
     log:
         f"{RESULTS}/logs/audit/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/audit/{{cell}}/beta{{beta}}/seed{{seed}}.tsv"
     conda:
         "envs/flows.yaml"
     threads: 1
@@ -373,6 +429,8 @@ rule bounds:
         f"{FLOW}/bounds.parquet",
     log:
         f"{RESULTS}/logs/bounds/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/bounds/{{cell}}/beta{{beta}}/seed{{seed}}.tsv"
     conda:
         "envs/flows.yaml"
     threads: 1
@@ -393,6 +451,8 @@ rule anneal:
         f"{FLOW}/anneal.parquet",
     log:
         f"{RESULTS}/logs/anneal/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/anneal/{{cell}}/beta{{beta}}/seed{{seed}}.tsv"
     conda:
         "envs/flows.yaml"
     threads: 1
@@ -403,6 +463,40 @@ rule anneal:
         job=look_job("anneal"),
     script:
         "workflow/scripts/anneal.py"
+
+
+rule frames:
+    input:
+        snapshots=lambda wc: f"{trained_path(wc.cell, wc.beta, wc.seed)}/snapshots.pt",
+    output:
+        f"{FLOW}/frames.parquet",
+    log:
+        f"{RESULTS}/logs/frames/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    conda:
+        "envs/flows.yaml"
+    resources:
+        **needs.resources(lambda wc: needs.estimate(wc.cell, config), SITE),
+    params:
+        job=picture_job("frames", samples=2000),
+    script:
+        "workflow/scripts/frames.py"
+
+
+rule grid:
+    input:
+        model=lambda wc: f"{trained_path(wc.cell, wc.beta, wc.seed)}/model.pt",
+    output:
+        f"{FLOW}/grid.parquet",
+    log:
+        f"{RESULTS}/logs/grid/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    conda:
+        "envs/flows.yaml"
+    resources:
+        **needs.resources(needs.small, SITE),
+    params:
+        job=picture_job("grid"),
+    script:
+        "workflow/scripts/grid.py"
 
 
 rule summarize:
@@ -420,6 +514,28 @@ rule summarize:
         job=dict(code=code("summarize")),
     script:
         "workflow/scripts/summarize.py"
+
+
+rule table:
+    input:
+        f"{RESULTS}/summary.parquet",
+    output:
+        report(
+            f"{RESULTS}/summary.html",
+            category=category("all numbers"),
+            labels={"table": "summary"},
+            caption="workflow/report/table.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/table.log",
+    conda:
+        "envs/figures.yaml"
+    resources:
+        **needs.resources(needs.small, SITE),
+    params:
+        job=dict(title=f"Every number in {RESULTS}", code=code("table")),
+    script:
+        "workflow/scripts/table.py"
 
 
 rule compare:
@@ -444,7 +560,14 @@ rule figure:
         unpack(lambda wc: figure_inputs(wc.figure)),
     output:
         pdf=f"{RESULTS}/figures/{{figure}}.pdf",
-        png=f"{RESULTS}/figures/{{figure}}.png",
+        png=report(
+            f"{RESULTS}/figures/{{figure}}.png",
+            category=lambda wc: category(config["figures"][wc.figure]["category"]),
+            labels=lambda wc: {"figure": title_of(wc.figure)},
+            caption="workflow/report/figure.rst",
+        ),
+        column=f"{RESULTS}/figures/column/{{figure}}.pdf",
+        caption=f"{RESULTS}/figures/captions/{{figure}}.rst",
     log:
         f"{RESULTS}/logs/figure/{{figure}}.log",
     conda:
@@ -454,7 +577,30 @@ rule figure:
     params:
         job=figure_job,
     script:
-        "workflow/scripts/figure_{params.job[kind]}.py"
+        "workflow/scripts/figure.py"
+
+
+rule film:
+    input:
+        unpack(lambda wc: figure_inputs(wc.film)),
+    output:
+        gif=f"{RESULTS}/figures/{{film}}.gif",
+        page=report(
+            f"{RESULTS}/figures/{{film}}.html",
+            category=lambda wc: category(config["figures"][wc.film]["category"]),
+            labels=lambda wc: {"figure": f"{title_of(wc.film)} (film)"},
+            caption="workflow/report/film.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/film/{{film}}.log",
+    conda:
+        "envs/figures.yaml"
+    resources:
+        **needs.resources(needs.small, SITE),
+    params:
+        job=film_job,
+    script:
+        "workflow/scripts/film.py"
 
 
 onstart:  # not for a dry run, nor where nothing is to be done
@@ -471,4 +617,4 @@ onerror:
 
 onsuccess:
     if Path(RESULTS, "summary.parquet").exists():  # not if only a part was asked for
-        shell("{sys.executable:q} {ROOT:q}/workflow/scripts/report.py {RESULTS:q}")
+        shell("{PYTHON:q} {ROOT:q}/workflow/scripts/report.py {RESULTS:q}")

@@ -176,7 +176,7 @@ def energies(
 
 
 def snis(energy: Array, w_q: Array) -> Found:
-    """The weighted mean, its largest weights smoothed as by a Pareto distribution.
+    """The weighted mean of energies (samples,), the largest weights smoothed as by a Pareto law.
 
     Source: Vehtari et al., J. Mach. Learn. Res. 25, 72 (2024); error: Owen, Monte Carlo theory,
     methods and examples (2013), eq. 9.9, and `qdflow.stats.unseen_squares`.
@@ -190,6 +190,7 @@ def snis(energy: Array, w_q: Array) -> Found:
 def independence(energy: Array, w_q: Array, generator: np.random.Generator) -> Found:
     """The mean over Metropolis chains whose proposals are the samples of q, each used once.
 
+    Energies and ln w are both (samples,).
     Source: Hastings, Biometrika 57, 97 (1970), section 2.5. A tenth of each chain is left out.
     The error is that of the chains, or of `snis` if that is larger: the chains cannot know more
     than their proposals. Those that disagree have a larger error and are not refused: it is the

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections import Counter
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -11,10 +11,9 @@ import click
 import pandas as pd
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
-from qdflow import summary, tables, watching
-from qdflow.stats import Estimate
+from qdflow import summary, tables, views, watching
+from qdflow.sketch import sketch
 
 RESULTS = click.option(
     "--results",
@@ -23,13 +22,13 @@ RESULTS = click.option(
     type=click.Path(path_type=Path),
     help="Folder of a run's results.",
 )
-COLOURS = {
-    "done": "green",
-    "failed": "bold red",
-    "silent": "yellow",
-    "queued": "dim",
-    "waiting": "dim",
-}
+FRAME = 7  # lines of a table that are none of its rows
+
+
+def _picture(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    if path and path.suffix not in (".pdf", ".png"):
+        raise click.BadParameter(f"{str(path)!r} is neither .pdf nor .png")
+    return path
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,11 +36,21 @@ COLOURS = {
 def main() -> None:
     """Look at what a run computes, while it computes and afterwards.
 
-    Results are only read, never changed.
+    Results are only read, never changed. What computes them is `make figures`.
+
+    \b
+    qdflow watch                     how far the run in results/ is
+    qdflow watch results/smoke       how far another one is
+    qdflow show talk-cold            all numbers of a cell, and its training
+    qdflow compare talk-cold convex@10
+    qdflow compare results results-of-a-friend --fail-above 4
+
+    The exit status is 0 if all went well, 1 if something is missing or damaged, or if
+    `--fail-above` was exceeded, and 2 if the command line cannot be understood.
     """
 
 
-@main.command()
+@main.command(short_help="A live table of a run: states, steps, F, gaps, time left.")
 @click.argument("results", default="results", type=click.Path(path_type=Path))
 @click.option(
     "--every", default=2.0, show_default=True, type=click.FloatRange(0.1), help="Seconds."
@@ -53,36 +62,52 @@ def watch(results: Path, every: float, once: bool) -> None:
     For each: where it is, the bound of F so far or F with its error, the exact F, the gap between
     them, and the time that is left at this pace. Works on a folder that other machines write to.
     Ends when all is done, or with Ctrl-C. Where output is no terminal, prints the table once.
+
+    \b
+    queued      nothing was heard of it yet
+    reference, train, estimate, audit, ...   the job that is at work
+    waiting     between two of its jobs
+    silent      its log has not grown for five minutes: it may be dead
+    failed      with the reason below
+
+    Where the terminal is too short for all, those that failed or are at work come first.
     """
     console = _console()
     if once or not console.is_terminal:
-        console.print(_watched(_seen(results)))
+        console.print(views.watched(_seen(results)))
         return
-    with Live(console=console, refresh_per_second=4) as live:
+    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
             found = _seen(results)
-            live.update(_watched(found))
+            live.update(views.watched(found, console.height - FRAME), refresh=True)
             if all(row.state == "done" for row in found):
                 return
             time.sleep(every)
 
 
-@main.command()
+@main.command(short_help="All numbers of a cell beside its reference, and its training.")
 @click.argument("cell")
 @RESULTS
-@click.option("--curve", type=click.Path(path_type=Path), help="Draw its training to this file.")
+@click.option(
+    "--curve",
+    type=click.Path(path_type=Path),
+    callback=_picture,
+    help="Draw its training to this file, too (PDF or PNG), and open it.",
+)
 def show(cell: str, results: Path, curve: Path | None) -> None:
-    """All numbers of CELL, or of CELL@BETA, beside its reference.
+    """All numbers of CELL, or of CELL@BETA, beside its reference, and its training.
 
     Every number has its error bar, its method and its effective sample size; what was refused
-    says why.
+    says why. Of a run that is not at its end, what there is so far. The curve is F of the training
+    batches, the dotted line the exact F.
     """
     chosen = _chosen(results, cell)
     console = _console()
     for _, rows in chosen.groupby(["system", "beta", "cell", "seed"], sort=False):
-        console.print(_numbers(rows))
+        console.print(views.numbers(rows))
         own = rows.loc[rows["method"].isin(list(summary.OWN)), "verdict"]
         console.print(f"verdict: {', '.join(own.unique())}", highlight=False)
+    _sketch(chosen, results, console)
     if curve:
         _draw(chosen, results, curve)
         console.print(f"training: {curve}", highlight=False)
@@ -90,12 +115,20 @@ def show(cell: str, results: Path, curve: Path | None) -> None:
             click.launch(str(curve))
 
 
-@main.command()
+@main.command(short_help="Two cells, or two folders of results, in sigma.")
 @click.argument("a")
 @click.argument("b")
 @RESULTS
-@click.option("--most", default=20, show_default=True, help="Rows to show of two folders.")
-@click.option("--fail-above", type=float, help="Exit with 1 if any differs by more sigma.")
+@click.option(
+    "--most",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Rows to show of two folders.",
+)
+@click.option(
+    "--fail-above", type=click.FloatRange(0), help="Exit with 1 if any differs by more sigma."
+)
 def compare(a: str, b: str, results: Path, most: int, fail_above: float | None) -> None:
     """Two cells, or two folders of results, A minus B in units of sigma.
 
@@ -116,62 +149,74 @@ def compare(a: str, b: str, results: Path, most: int, fail_above: float | None) 
     if table.empty:
         raise click.ClickException(f"{a} and {b} have no number in common")
     console = _console()
-    console.print(_pairs(table.head(most), keys, a, b))
+    console.print(views.pairs(table.head(most), keys, a, b))
     console.print(f"{len(table)} numbers in common", highlight=False)
     if fail_above is not None and max(map(abs, table["sigmas"])) > fail_above:
         raise SystemExit(1)
 
 
-def _numbers(rows: pd.DataFrame) -> Table:
-    """All estimates of one density; those refused say why."""
+def _trained(chosen: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of the first flow that was chosen, and of its reference, if there is one."""
+    first = chosen.loc[chosen["cell"] != "", :].iloc[0]
+    same = chosen.loc[chosen["beta"] == first["beta"], :]
+    own = (same["cell"] == first["cell"]) & (same["seed"] == first["seed"])
+    return same.loc[own, :], same.loc[same["cell"] == "", :]
+
+
+def _sketch(chosen: pd.DataFrame, results: Path, console: Console) -> None:
+    """F along the training, as text; nothing if the training's table is not there."""
+    rows, references = _trained(chosen)
+    try:
+        history = _history(results, rows.iloc[0])
+    except tables.TableError:
+        return
+    F = history["F"].fillna(history["F_below"])  # some objectives know only the lower bound
+    exact = [] if references.empty else [summary.pick(references, "F").mean]
     first = rows.iloc[0]
-    who = f"{first['cell']}, seed {first['seed']}" if first["cell"] else "reference"
-    title = f"{who}: {first['system']}, β = {first['beta']:g}"
-    table = Table("quantity", "method", "estimate", "ESS", title=title)
-    for row in rows.to_dict("records"):
-        estimate = Estimate(row["mean"], row["stderr"], row["ess"])
-        text = str(estimate) if math.isfinite(estimate.mean) else row["verdict"]
-        table.add_row(row["quantity"], row["method"], text, f"{estimate.ess:.0f}")
-    return table
-
-
-def _pairs(found: pd.DataFrame, keys: list[str], a: str, b: str) -> Table:
-    """Of `summary.differences`."""
-    table = Table(*keys, a, b, "difference", "sigma")
-    for row in found.to_dict("records"):
-        place = (_plain(row[key]) for key in keys)
-        numbers = (str(row[key]) for key in ("a", "b", "difference"))
-        table.add_row(*place, *numbers, f"{row['sigmas']:+.1f}")
-    return table
+    console.print(f"\ntraining of {first['cell']}, β = {first['beta']:g}, seed {first['seed']}: F")
+    console.print(sketch(history["step"], F, exact), highlight=False)
 
 
 def _draw(chosen: pd.DataFrame, results: Path, path: Path) -> None:
-    """F along the training of the first cell that was chosen."""
+    """F along the training of the first flow that was chosen."""
     from qdflow import plotting  # slow to import
 
-    flow = chosen.loc[chosen["cell"] != "", :].iloc[0]
-    beta, same = flow["beta"], chosen.loc[chosen["beta"] == flow["beta"], :]
-    rows = same.loc[same["cell"] == flow["cell"], :]
-    references = same.loc[same["cell"] == "", :]
+    rows, references = _trained(chosen)
+    flow = rows.iloc[0]
     if references.empty:
-        raise click.ClickException(f"{flow['cell']} has no reference at beta = {beta:g} to draw")
-    history = _history(results, flow["cell"], beta, flow["seed"])
+        raise click.ClickException(
+            f"{flow['cell']} has no reference at beta = {flow['beta']:g} to draw"
+        )
+    try:
+        history = _history(results, flow)
+    except tables.TableError as error:
+        raise click.ClickException(str(error)) from None
     step, F, stderr, below = (
         history[name].to_numpy() for name in ("step", "F", "F_stderr", "F_below")
     )
     exact = summary.pick(references, "F")
     final = summary.pick(rows, "F") if summary.is_bound(rows) else None
-    floor = exact.mean + math.lgamma(int(flow["n"]) + 1) / beta
+    floor = exact.mean + math.lgamma(int(flow["n"]) + 1) / flow["beta"]
     with plotting.style():
-        figure, (axis,) = plotting.figure(1, f"{flow['cell']}, β = {beta:g}")
+        figure, (axis,) = plotting.figure(1, f"{flow['cell']}, β = {flow['beta']:g}")
         plotting.show_training(axis, step, F, stderr, final, exact, floor, below)
-        plotting.save(figure, path)
+        try:
+            plotting.save(figure, path)
+        except OSError as error:
+            raise click.ClickException(
+                f"{path} cannot be written ({error.strerror}); name another place"
+            ) from None
 
 
-def _history(results: Path, cell: str, beta: float, seed: int) -> pd.DataFrame:
-    """Of a training at this beta, or of a family's."""
+def _history(results: Path, flow: pd.Series) -> pd.DataFrame:
+    """Of a training at this beta, or of a family's.
+
+    Raises:
+        TableError: it is missing or damaged.
+    """
     folders = [
-        results / "flows" / cell / at / f"seed{seed}" for at in (f"beta{beta:.12g}", "family")
+        results / "flows" / str(flow["cell"]) / at / f"seed{flow['seed']}"
+        for at in (f"beta{flow['beta']:.12g}", "family")
     ]
     found = [path for folder in folders if (path := folder / "history.parquet").is_file()]
     return tables.read((found or [folders[0] / "history.parquet"])[0], "train")
@@ -189,10 +234,34 @@ def _summary(folder: Path) -> pd.DataFrame:
 
 
 def _chosen(results: Path, cell: str) -> pd.DataFrame:
+    """From the summary, or from the tables that a run has made so far."""
+    name, at, beta = cell.partition("@")
+    if at and not _is_number(beta):
+        raise click.ClickException(f"{beta!r} in {cell!r} is no beta; write it like {name}@10")
     try:
         return summary.select(_summary(results), [cell])
-    except ValueError as error:
-        raise click.ClickException(f"{error} of {results}") from None
+    except (click.ClickException, ValueError) as missing:
+        with suppress(watching.PlanError, ValueError):
+            return summary.select(watching.estimates(results, name), [cell])
+        raise click.ClickException(_why_not(results, cell, missing)) from None
+
+
+def _why_not(results: Path, name: str, missing: Exception) -> str:
+    """Why there are no numbers of a cell, or of a cell at this beta."""
+    with suppress(watching.PlanError):
+        if name.partition("@")[0] in watching.cells(results):
+            return f"{name} has no numbers yet; qdflow watch {results} shows how far it is"
+    if isinstance(missing, click.ClickException):
+        return missing.message
+    cells = ", ".join(filter(None, _summary(results)["cell"].unique()))
+    return f"{missing} of {results}; it has {cells}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _one(results: Path, cell: str) -> pd.DataFrame:
@@ -211,43 +280,3 @@ def _seen(results: Path) -> list[watching.Row]:
         return watching.rows(results, datetime.now())
     except watching.PlanError as error:
         raise click.ClickException(str(error)) from None
-
-
-def _watched(found: list[watching.Row]) -> Table:
-    states = Counter(row.state for row in found).most_common()
-    title = ", ".join(f"{count} {state}" for state, count in states)
-    table = Table("", "β", "seed", "state", "step", "F", "exact F", "gap", "left", title=title)
-    for row in found:
-        step = f"{row.job.done}/{row.job.total}" if row.job and row.job.total else ""
-        left = _clock(row.job.left) if row.job and row.job.left is not None else ""
-        gap = row.F.minus(row.exact) if row.F and row.exact else None
-        numbers = [_number(one) for one in (row.F, row.exact, gap)]
-        table.add_row(
-            row.name,
-            row.beta,
-            row.seed,
-            row.state,
-            step,
-            *numbers,
-            left,
-            style=COLOURS.get(row.state, "cyan"),
-        )
-        if row.job and row.state == "failed":
-            table.add_row("", "", "", row.job.news, style=COLOURS["failed"])
-    return table
-
-
-def _number(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return ""
-    return str(estimate) if math.isfinite(estimate.stderr) else f"< {estimate.mean:.3f}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qdflow import device
+from qdflow import checks, device
 from qdflow.flows.base import Draw, Flow, minority_fraction
 from qdflow.free_energy import variational, weights
 from qdflow.stats import Estimate, iid_mean, proportion
@@ -57,8 +57,12 @@ def estimate(
     """Draw ``size`` fresh samples, ``chunk`` at a time, and estimate from them.
 
     Raises:
-        ValueError: an energy or a density is not finite.
+        ValueError: beta is not above 0, there is nothing to draw, or an energy or a density is not
+            finite.
     """
+    checks.positive(beta=beta)
+    checks.count(2, size=size)
+    checks.count(1, chunk=chunk)
     pairs: list[tuple[Draw, Draw]] = []  # before and after averaging; the same without
     seconds: list[float] = []
     for start in range(0, size, chunk):

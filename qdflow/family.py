@@ -65,7 +65,7 @@ class Family(nn.Module):
         return Member(self, beta)
 
     def parameters_at(self, beta: float) -> dict[str, Tensor]:
-        """theta(beta) by name."""
+        """theta(beta) by name, each in the shape that it has in the flow."""
         angle = math.acos(2 * math.log(beta / self.low) / math.log(self.high / self.low) - 1)
         named = zip(self.flow.named_parameters(), self.terms, strict=True)
         return {

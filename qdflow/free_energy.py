@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from qdflow import checks
 from qdflow.stats import Estimate, effective_share, iid_mean, pareto_k, squares_about_mean
 from qdflow.system import TRAPS, System
 
@@ -22,9 +23,12 @@ def ideal_free_energy(system: System, beta: float) -> float:
     By the trapezoidal rule, which converges exponentially for a smooth integrand that has
     decayed at the edge (Trefethen & Weideman, SIAM Review 56, 385 (2014), section 5).
     """
+    checks.positive(beta=beta)
     trap = TRAPS[system.trap]
-    edge = (100 / (beta * trap.potential(1.0, 0.0))) ** (1 / trap.degree)
-    edge *= 1.5  # a trap may be shallower between its axes
+    angle = np.linspace(0, np.pi, 181)
+    shallowest = float(trap.potential(np.cos(angle), np.sin(angle)).min())
+    edge = 1.5 * (100 / (beta * trap.potential(1.0, 0.0))) ** (1 / trap.degree)
+    edge = max(edge, (40 / (beta * shallowest)) ** (1 / trap.degree))  # in every direction
     axis, spacing = np.linspace(-edge, edge, 1001, retstep=True)
     one_body = np.exp(-beta * trap.potential(axis[:, None], axis)).sum() * spacing**2
     return float(-system.n / beta * np.log(one_body))
@@ -92,7 +96,7 @@ def ladder_free_energy(pair_energy: Array, couplings: Array, beta: float) -> Arr
 
 
 def bar_difference(forward: Array, backward: Array) -> float:
-    """The root of Bennett's equation, in kT, from works of any two sizes.
+    """The root of Bennett's equation, in kT, from works (samples,) of two sizes.
 
     Raises:
         ArithmeticError: a work is not finite, or the acceptance ratios could not be balanced.

@@ -15,6 +15,7 @@ POINT_GROUPS = {
     "c2": Elements((0, 2), (False,)),
     "c4": Elements((0, 1, 2, 3), (False,)),
     "c4v": Elements((0, 1, 2, 3), (False, True)),
+    "c2v": Elements((0, 2), (False, True)),
 }
 
 

@@ -22,11 +22,15 @@ class Panel(NamedTuple):
         label: its name.
         x: (size, n, 2) samples.
         rows: its estimates, with the verdict of `judged`.
+        energy: (size,) H of the samples.
+        log_q: (size,) of the samples of a flow.
     """
 
     label: str
     x: NDArray[np.float64]
     rows: pd.DataFrame
+    energy: NDArray[np.float64]
+    log_q: NDArray[np.float64] | None = None
 
     @property
     def title(self) -> str:
@@ -50,6 +54,13 @@ class Panel(NamedTuple):
         """One of its estimates."""
         return pick(self.rows, quantity)
 
+    def above(self, exact: "Panel") -> str:
+        """Its F and how far that is above the exact one, in words."""
+        if not self.is_bound:
+            return f"{self.label} has failed, and its F is no bound"
+        F = self.pick("F")
+        return f"F of {self.label} is {F}, {F.minus(exact.pick('F'))} above exact"
+
 
 class Shown(NamedTuple):
     """A system, its reference, and flows.
@@ -66,6 +77,17 @@ class Shown(NamedTuple):
     mc: Panel
     flows: list[Panel]
     before: list[NDArray[np.float64]]
+
+    @property
+    def place(self) -> str:
+        """Which system at which beta, in words."""
+        return f"n = {self.n} electrons at β = {self.beta:g}"
+
+    @property
+    def gaps(self) -> str:
+        """The exact F, and that of each flow above it, in words."""
+        flows = "; ".join(flow.above(self.mc) for flow in self.flows)
+        return f"The exact F, from Monte Carlo, is {self.mc.pick('F')}; {flows}."
 
 
 def read_shown(
@@ -87,15 +109,22 @@ def read_shown(
     ]
     mc = tables.read(mc_estimates, "reference", COLUMNS)
     verdicts = judged(pd.concat([mc, *parts], ignore_index=True))
-    frames = [tables.read(path, "estimate", tables.SAMPLES) for path in flow_samples]
+    frames = [tables.read(path, "estimate", tables.FLOW_SAMPLES) for path in flow_samples]
     flows = [
-        Panel(label, tables.positions(frame), _same(verdicts, rows))
+        Panel(
+            label,
+            tables.positions(frame),
+            _same(verdicts, rows),
+            frame["energy"].to_numpy(),
+            frame["log_q"].to_numpy(),
+        )
         for label, frame, rows in zip(labels, frames, parts, strict=True)
     ]
-    x = tables.positions(tables.read(mc_samples, "reference", tables.SAMPLES))
+    sampled = tables.read(mc_samples, "reference", tables.SAMPLES)
+    exact = Panel("Monte Carlo", tables.positions(sampled), mc, sampled["energy"].to_numpy())
     before = [tables.positions(f, "x_before") for f in frames if "x_before" in f.columns]
     first = mc.iloc[0]
-    return Shown(int(first["n"]), float(first["beta"]), Panel("Monte Carlo", x, mc), flows, before)
+    return Shown(int(first["n"]), float(first["beta"]), exact, flows, before)
 
 
 def _same(verdicts: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,13 +1,14 @@
-"""One style, and the axes that every figure shares."""
+"""One style in two sizes, and the axes that every figure shares."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
@@ -18,50 +19,150 @@ from qdflow.stats import Estimate
 
 Array = NDArray[np.float64]
 
-FLOW, EXACT, FLOOR, BELOW = "#c1442e", "#1b4965", "#7a7a7a", "#e0a526"
-COLOURS = [EXACT, FLOW, "#e0a526", "#4c956c", "#7b2d8b", "#5fa8d3", "#3d3d3d"]  # reference first
-STYLE: dict[Any, Any] = {
-    "font.size": 15,
-    "axes.titlesize": 16,
-    "axes.labelsize": 16,
-    "figure.titlesize": 19,
-    "legend.fontsize": 12,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.8,
-    "pdf.fonttype": 42,
-    "savefig.dpi": 110,
-}
+# Okabe & Ito, Color Universal Design (2008): told apart with any kind of colour vision. All
+# figures take their colours from here; maps use magma, which rises evenly in lightness.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
+YELLOW, BLUE, VERMILION, PURPLE = "#f0e442", "#0072b2", "#d55e00", "#cc79a7"
+GREY = "#7a7a7a"
+EXACT, FLOW, FLOOR, BELOW = BLUE, VERMILION, GREY, ORANGE
+COLOURS = [EXACT, FLOW, ORANGE, GREEN, PURPLE, SKY, BLACK]  # reference first
+MAP = "magma"
 
 
-class Profile(NamedTuple):
-    """Radial density: at ``r`` (bins,), ``density`` and its standard error, per unit area."""
+class Size(NamedTuple):
+    """For what a figure is drawn.
 
-    r: Array
-    density: Array
-    stderr: Array
+    Attributes:
+        font: size of its text, in points; everything else is in proportion.
+        columns: panels side by side, at most; the others go below.
+        width: of the figure in inches, at most.
+    """
+
+    font: float
+    columns: int
+    width: float
 
 
-def style() -> AbstractContextManager[None]:
+SLIDES = Size(15, 12, 80)
+COLUMN = Size(8, 2, 7)  # a panel is as wide as a journal's column, 83 mm; two fill its page
+FILM = Size(10, 12, 80)
+_size: ContextVar[Size] = ContextVar("_size", default=SLIDES)
+
+
+@contextmanager
+def style(size: Size = SLIDES) -> Iterator[None]:
     """The look of all figures, for as long as it is entered: draw and save inside it."""
-    return mpl.rc_context(STYLE)
+    token, scale = _size.set(size), size.font / SLIDES.font
+    look: dict[Any, Any] = {
+        "font.size": size.font,
+        "axes.titlesize": 16 * scale,
+        "axes.labelsize": 16 * scale,
+        "figure.titlesize": 19 * scale,
+        "legend.fontsize": 12 * scale,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.8 * scale,
+        "lines.linewidth": 1.8 * scale,
+        "pdf.fonttype": 42,
+        "savefig.dpi": 110 / scale,
+    }
+    look |= {f"{axis}tick.major.{what}": v * scale for axis in "xy" for what, v in _TICKS.items()}
+    try:
+        with mpl.rc_context(look):
+            yield
+    finally:
+        _size.reset(token)
+
+
+_TICKS = {"size": 3.5, "width": 0.8, "pad": 3.5}
+
+
+def scaled(points: float) -> float:
+    """A length or a size of text that is given for slides, in the size that is drawn."""
+    return points * _size.get().font / SLIDES.font
+
+
+def width(inches: float) -> float:
+    """A width of a figure that is given for slides, or all there is."""
+    return min(scaled(inches), _size.get().width)
+
+
+def wrapped(entries: int) -> int:
+    """How many entries of a legend go side by side."""
+    return min(entries, 2 * _size.get().columns)
 
 
 def figure(columns: int, title: str, axes: int | None = None) -> tuple[Figure, list[Axes]]:
-    """A row of axes under a title, as wide as ``columns`` square ones; as many, if not told."""
-    layout = ConstrainedLayoutEngine(wspace=0.06)
-    drawn = Figure(figsize=(6.1 * columns, 5.9), layout=layout)
+    """Axes under a title, side by side: ``axes``, or as many as ``columns``.
+
+    It is as wide as ``columns`` square ones, if that many fit beside each other; what does not goes
+    below, and the last one takes what is left of its row.
+    """
+    number, wide = axes or columns, min(columns, _size.get().columns)
+    rows = -(-number // wide)
+    side = scaled(6.1)
+    drawn = Figure((side * wide, side * rows - scaled(0.2)), layout=_layout(0.06))
     drawn.suptitle(title)
-    return drawn, list(np.ravel(drawn.subplots(1, axes or columns)))
+    if rows == 1:
+        return drawn, list(np.ravel(drawn.subplots(1, number)))
+    grid = drawn.add_gridspec(rows, wide)
+    places = [grid[k // wide, k % wide] for k in range(number - 1)]
+    places.append(grid[rows - 1, (number - 1) % wide :])
+    return drawn, [drawn.add_subplot(place) for place in places]
+
+
+def twins(pairs: int, title: str) -> tuple[Figure, list[Axes], list[Axes]]:
+    """Pairs of square axes, one above the other and the pairs side by side.
+
+    Where that many do not fit, one beside the other and the pairs one below the other.
+    """
+    beside = pairs <= _size.get().columns
+    rows, columns = (2, pairs) if beside else (pairs, 2)
+    drawn = Figure((scaled(6.1 * columns), scaled(6.1 * rows)), layout=_layout(0.06))
+    drawn.suptitle(title)
+    axes = drawn.subplots(rows, columns, squeeze=False)
+    first, second = axes if beside else axes.T
+    return drawn, list(first), list(second)
 
 
 def stacked(columns: int, title: str) -> tuple[Figure, list[Axes], list[Axes]]:
-    """Two rows of axes that share their abscissae: curves above, differences below."""
-    drawn = Figure(figsize=(5.0 * columns, 8.4), layout=ConstrainedLayoutEngine(wspace=0.04))
+    """Pairs of axes that share their abscissae: curves above, differences below.
+
+    As many pairs as ``columns``, side by side where they fit.
+    """
+    wide = min(columns, _size.get().columns)
+    blocks = -(-columns // wide)
+    drawn = Figure((scaled(5.0 * wide), scaled(8.4 * blocks)), layout=_layout(0.04))
     drawn.suptitle(title)
-    upper, lower = drawn.subplots(2, columns, sharex=True, squeeze=False, height_ratios=(3, 2))
-    return drawn, list(upper), list(lower)
+    grid = drawn.add_gridspec(2 * blocks, wide, height_ratios=(3, 2) * blocks)
+    upper, lower = [], []
+    for k in range(columns):
+        row, column = 2 * (k // wide), k % wide
+        upper.append(drawn.add_subplot(grid[row, column]))
+        lower.append(drawn.add_subplot(grid[row + 1, column], sharex=upper[-1]))
+        upper[-1].tick_params(labelbottom=False)
+    return drawn, upper, lower
+
+
+def _layout(wspace: float) -> ConstrainedLayoutEngine:
+    return ConstrainedLayoutEngine(wspace=wspace)
+
+
+def publish(
+    draw: Callable[[], Figure], slides: Sequence[Path | str], column: Sequence[Path | str]
+) -> None:
+    """Draw for each of the sizes, and save.
+
+    Args:
+        draw: makes the figure, in the style it finds.
+        slides, column: where to write it in these sizes.
+    """
+    for size, paths in ((SLIDES, slides), (COLUMN, column)):
+        with style(size):
+            drawn = draw()
+            for path in paths:
+                save(drawn, path)
 
 
 def save(drawn: Figure, path: Path | str) -> None:
@@ -71,64 +172,6 @@ def save(drawn: Figure, path: Path | str) -> None:
     undated = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
     with atomic(path) as temporary:
         drawn.savefig(temporary, format=kind, metadata=undated[kind])
-
-
-def extent(*samples: Array) -> float:
-    """Half the side of a square around nearly all electrons of all samples (size, n, 2)."""
-    return 1.08 * max(float(np.quantile(np.abs(x), 0.9995)) for x in samples)
-
-
-def density_map(x: Array, half: float) -> Array:
-    """Electrons per unit area, on square cells of [-half, half]^2.  x (size, n, 2).
-
-    The cells hold a dozen electrons on average: finer ones would show the noise.
-    """
-    bins = int(np.clip(np.sqrt(x.size / 2 / 12), 24, 160))
-    edges = np.linspace(-half, half, bins + 1)
-    counts, _, _ = np.histogram2d(x[..., 0].ravel(), x[..., 1].ravel(), bins=(edges, edges))
-    return counts.T / (len(x) * (edges[1] - edges[0]) ** 2)
-
-
-def radial_profile(x: Array, half: float, bins: int = 50) -> Profile:
-    """Density against the distance from the centre, from independent x (size, n, 2)."""
-    edges = np.linspace(0, half, bins + 1)
-    ring = np.digitize(np.hypot(x[..., 0], x[..., 1]), edges) - 1
-    counts = np.stack([(ring == k).sum(1) for k in range(bins)], axis=1)  # (size, bins)
-    area = np.pi * np.diff(edges**2)
-    return Profile(
-        (edges[1:] + edges[:-1]) / 2,
-        counts.mean(0) / area,
-        counts.std(0, ddof=1) / np.sqrt(len(x)) / area,
-    )
-
-
-def show_densities(axes: list[Axes], samples: list[Array], titles: list[str]) -> float:
-    """Density maps side by side, each under its title; returns half their side.
-
-    They share one colour scale, whose square root keeps faint rings visible.
-    """
-    half = extent(*samples)
-    maps = [density_map(x, half) for x in samples]
-    norm = PowerNorm(0.5, vmin=0, vmax=max(m.max() for m in maps))
-    images = [
-        axis.imshow(
-            density,
-            origin="lower",
-            extent=(-half, half, -half, half),
-            norm=norm,
-            cmap="magma",
-            interpolation="nearest",
-        )
-        for axis, density in zip(axes, maps, strict=True)
-    ]
-    for axis, title in zip(axes, titles, strict=True):
-        axis.set_title(title, fontsize=14)
-        axis.set_xlabel("x  [trap length]")
-        axis.spines[["top", "right"]].set_visible(True)
-    axes[0].set_ylabel("y  [trap length]")
-    bar = axes[0].figure.colorbar(images[0], ax=axes, location="right", shrink=0.8, pad=0.02)
-    bar.set_label("electrons per unit area")
-    return half
 
 
 def show_training(
@@ -157,9 +200,11 @@ def show_training(
     axis.fill_between(steps, F - stderr, F + stderr, color=FLOW, alpha=0.35, lw=0)
     above, below = F[np.isfinite(F)], np.empty(0) if F_below is None else F_below
     if len(above):
-        axis.plot(steps, F, color=FLOW, lw=0.6, label="training batches")
+        axis.plot(steps, F, color=FLOW, lw=scaled(0.6), label="training batches")
     if np.isfinite(below).any():
-        axis.plot(steps, below, color=BELOW, lw=0.6, label="batches of Monte Carlo, from below")
+        axis.plot(
+            steps, below, color=BELOW, lw=scaled(0.6), label="batches of Monte Carlo, from below"
+        )
     if final:
         axis.errorbar(
             steps[-1:],
@@ -167,8 +212,8 @@ def show_training(
             yerr=[final.stderr],
             fmt="o",
             color="black",
-            ms=5,
-            capsize=4,
+            ms=scaled(5),
+            capsize=scaled(4),
             zorder=5,
             label="fresh samples",
         )
@@ -182,54 +227,24 @@ def show_training(
     axis.legend(loc="best")
 
 
-def show_profiles(axis: Axes, profiles: list[Profile], labels: list[str]) -> None:
-    """Radial densities, Monte Carlo's first, with error bars of one standard error."""
-    for profile, colour, label in zip(profiles, COLOURS, labels, strict=False):
-        axis.errorbar(*profile, color=colour, capsize=2, label=label)
-    axis.set(
-        xlabel="distance from the centre  [trap length]",
-        ylabel="electrons per unit area",
-        ylim=(0, None),
-    )
-    axis.legend(loc="upper right")
-
-
-def pair_distances(x: Array, top: float, bins: int = 60) -> Profile:
-    """Pairs per unit of length at each distance up to ``top``, from x (size, n, 2)."""
-    i, j = np.triu_indices(x.shape[1], 1)
-    r = np.linalg.norm(x[:, i] - x[:, j], axis=-1)  # (size, pairs)
-    edges = np.linspace(0, top, bins + 1)
-    counts = np.stack([np.histogram(row, edges)[0] for row in r])
-    width = edges[1]
-    return Profile(
-        (edges[1:] + edges[:-1]) / 2,
-        counts.mean(0) / width,
-        counts.std(0, ddof=1) / np.sqrt(len(x)) / width,
-    )
-
-
-def show_pairs(axis: Axes, profiles: list[Profile], labels: list[str]) -> None:
-    """Distances between electrons, Monte Carlo's first, with error bars of one standard error."""
-    for profile, colour, label in zip(profiles, COLOURS, labels, strict=False):
-        axis.errorbar(*profile, color=colour, capsize=2, label=label)
-    axis.set(
-        xlabel="distance between two electrons  [trap length]",
-        ylabel="pairs per unit length",
-        ylim=(0, None),
-    )
-
-
 def show_scaling(
     axis: Axes, n: list[Array], values: list[Array], errors: list[Array], labels: list[str]
 ) -> None:
-    """Quantities against the number of electrons, a line each, errors of one standard error.
+    """Quantities (sizes,) against the number of electrons, a line each, with their errors.
 
     Both axes are logarithmic, and show the numbers of electrons that there are.
     """
     for k, label in enumerate(labels):
         colour = COLOURS[1 + k % (len(COLOURS) - 1)]
         axis.errorbar(
-            n[k], values[k], errors[k], fmt="o-", color=colour, ms=6, capsize=3, label=label
+            n[k],
+            values[k],
+            errors[k],
+            fmt="o-",
+            color=colour,
+            ms=scaled(6),
+            capsize=scaled(3),
+            label=label,
         )
     sizes = np.unique(np.concatenate(n))
     axis.set(xscale="log", yscale="log", xlabel="electrons n")
@@ -246,9 +261,9 @@ def show_gains(axis: Axes, labels: list[str], gains: list[Estimate], ceilings: l
     y = np.arange(len(labels))[::-1]
     share = [g.mean / c for g, c in zip(gains, ceilings, strict=True)]
     error = [g.stderr / c for g, c in zip(gains, ceilings, strict=True)]
-    axis.barh(y, share, xerr=error, color=FLOW, height=0.55, capsize=4)
+    axis.barh(y, share, xerr=error, color=FLOW, height=0.55, capsize=scaled(4))
     axis.axvline(1, color=EXACT, ls="--", label="ceiling: T ln|G|")
-    axis.axvline(0, color="black", lw=0.8)
+    axis.axvline(0, color="black", lw=scaled(0.8))
     for at, gain, ceiling in zip(y, gains, ceilings, strict=True):
         axis.text(
             1.02,
@@ -256,19 +271,21 @@ def show_gains(axis: Axes, labels: list[str], gains: list[Estimate], ceilings: l
             f"{gain} of {ceiling:.3f}",
             transform=axis.get_yaxis_transform(),
             va="center",
-            fontsize=12,
+            fontsize=scaled(12),
         )
     axis.set(yticks=y, xlabel="gain in F over its ceiling", ylim=(-0.6, len(labels) - 0.4))
-    axis.set_yticklabels(labels, fontsize=12)
+    axis.set_yticklabels(labels, fontsize=scaled(12))
     axis.legend(loc="upper left")
 
 
 def show_curves(axis: Axes, curves: list[Curve], exact: Curve, labels: list[str]) -> None:
     """A quantity against beta: lines of flows with bands of one standard error, and points."""
     for (beta, mean, stderr), colour, label in zip(curves, COLOURS[1:], labels, strict=False):
-        axis.plot(beta, mean, color=colour, marker=".", ms=5, label=label)
+        axis.plot(beta, mean, color=colour, marker=".", ms=scaled(5), label=label)
         axis.fill_between(beta, mean - stderr, mean + stderr, color=colour, alpha=0.35, lw=0)
-    axis.errorbar(*exact, fmt="o", color=EXACT, ms=6, capsize=4, zorder=5, label="Monte Carlo")
+    axis.errorbar(
+        *exact, fmt="o", color=EXACT, ms=scaled(6), capsize=scaled(4), zorder=5, label="Monte Carlo"
+    )
     axis.set_xscale("log")
     axis.set_xticks(exact.beta, [f"{beta:g}" for beta in exact.beta])
     axis.minorticks_off()
@@ -277,12 +294,14 @@ def show_curves(axis: Axes, curves: list[Curve], exact: Curve, labels: list[str]
 def show_slopes(axis: Axes, slopes: list[Curve], labels: list[str]) -> None:
     """The specific heats of flows once more, from the slopes of their <E>."""
     for slope, colour, label in zip(slopes, COLOURS[1:], labels, strict=False):
-        axis.errorbar(*slope, color=colour, fmt="x", ms=6, lw=1, label=f"{label}: d⟨E⟩/dT")
+        axis.errorbar(
+            *slope, color=colour, fmt="x", ms=scaled(6), lw=scaled(1), label=f"{label}: d⟨E⟩/dT"
+        )
 
 
 def show_gaps(axis: Axes, gaps: list[Curve]) -> None:
     """What flows are above the reference, with error bars of one standard error."""
     for gap, colour in zip(gaps, COLOURS[1:], strict=False):
-        axis.errorbar(*gap, color=colour, marker="o", ms=5, capsize=4)
-    axis.axhline(0, color=EXACT, lw=1)
+        axis.errorbar(*gap, color=colour, marker="o", ms=scaled(5), capsize=scaled(4))
+    axis.axhline(0, color=EXACT, lw=scaled(1))
     axis.set_xlabel("β  [1 / trap energy]")

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qdflow import checks, mcmc
 from qdflow import ladder as ladders
-from qdflow import mcmc
 from qdflow.free_energy import ideal_free_energy, ladder_free_energy
 from qdflow.stats import CONVERGED, Estimate, chain_mean, r_hat, squares_about_mean
 from qdflow.system import TRAPS, System
@@ -32,6 +32,9 @@ RUNGS = {  # columns of the table of rungs, and their units
 
 class FrozenChainError(RuntimeError):
     """A chain does not move, or stays where no other chain goes: its averages mean nothing."""
+
+
+COUNTS = ("sweeps", "warmup", "draws", "max_draws", "keep")  # of a budget, from 1 up
 
 
 class Budget(NamedTuple):
@@ -135,7 +138,12 @@ def reference(
 
     Raises:
         FrozenChainError: a chain is stuck at the end of the budget.
+        ValueError: beta, the threads or an entry of the budget is too small.
     """
+    checks.positive(beta=beta, distance=budget.distance)
+    checks.positive(stderr_F=budget.stderr_F, stderr_E=budget.stderr_E)
+    checks.count(2, ladders=budget.ladders)
+    checks.count(1, **{key: getattr(budget, key) for key in COUNTS}, threads=threads)
     pilot, *generators = map(
         np.random.default_rng, np.random.SeedSequence(seed).spawn(budget.ladders + 1)
     )

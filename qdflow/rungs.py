@@ -13,15 +13,16 @@ from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 from matplotlib.patches import Patch
 
 from qdflow import plotting
+from qdflow.plotting import scaled
 from qdflow.stats import Estimate
 from qdflow.summary import is_bound, pick
 
 UPPER, LOWER = "variational", "lower"
 POINTS = {"lfep": ("LFEP", "v"), "bar": ("BAR", "s"), "annealed": ("annealed", "D")}
 SANDWICH = ("annealed_lower", "annealed_upper")
-_COLOURS = dict(zip(POINTS, ("#e0a526", "#4c956c", "#7b2d8b"), strict=True))
+_COLOURS = dict(zip(POINTS, (plotting.ORANGE, plotting.GREEN, plotting.PURPLE), strict=True))
 _HEIGHTS = dict(zip(POINTS, (-0.2, 0.0, 0.22), strict=True))  # side by side, as they fall together
-_BAR, _GREY = "#5fa8d3", plotting.FLOOR
+_BAR, _GREY = plotting.SKY, plotting.FLOOR
 
 
 class Rung(NamedTuple):
@@ -100,13 +101,14 @@ def show_ladder(ladder: Ladder, title: str, marks: Mapping[str, float]) -> Figur
     """
     lines = {"floor of one\nrelabelling": ladder.floor} | dict(marks)
     drawn, axes = plotting.figure(2, title)
-    drawn.set_size_inches(16.5, 3.4 + 0.72 * len(ladder.rungs))
+    height = scaled(3.4 + 0.72 * len(ladder.rungs))
+    drawn.set_size_inches(plotting.width(16.5), height)
     for axis, origin in zip(axes, (0.0, ladder.exact.mean), strict=True):
         _show_exact(axis, ladder.exact, origin)
         for y, rung in enumerate(ladder.rungs):
             _show_rung(axis, y, rung, origin)
         for F in lines.values():
-            axis.axvline(F - origin, color=_GREY, ls="--", lw=1.2, zorder=0)
+            axis.axvline(F - origin, color=_GREY, ls="--", lw=scaled(1.2), zorder=0)
         axis.set(ylim=(len(ladder.rungs) - 0.4, -0.6), yticks=range(len(ladder.rungs)))
     _finish_whole(axes[0], [rung.label for rung in ladder.rungs], lines)
     _finish_distance(axes[1], ladder)
@@ -149,7 +151,8 @@ def _show_rung(axis: Axes, y: int, rung: Rung, origin: float) -> None:
     for method in (m for m in POINTS if m in found):
         F, error = found[method]
         style: dict[str, Any] = {"fmt": POINTS[method][1], "color": _COLOURS[method]}
-        style |= {"ms": 7, "mec": "white", "mew": 0.7, "capsize": 2, "zorder": 4}
+        style |= {"ms": scaled(7), "mec": "white", "mew": scaled(0.7)}
+        style |= {"capsize": scaled(2), "zorder": 4}
         axis.errorbar([F], [y + _HEIGHTS[method]], xerr=[error], **style)
 
 
@@ -169,21 +172,31 @@ def _show_interval(
     elif given:
         F, method = *(F for F, _ in given.values()), *given
         points = CARETLEFTBASE if method == ends[1] else CARETRIGHTBASE
-        axis.plot([F], [y], marker=points, color=colour, ms=11)
+        axis.plot([F], [y], marker=points, color=colour, ms=scaled(11))
     for F, error in given.values():
-        style: dict[str, Any] = {"fmt": "|", "color": colour, "ms": 44 * height, "mew": 2.2}
-        axis.errorbar([F], [y], xerr=[error], capsize=3, zorder=3, **style)
+        style: dict[str, Any] = {"fmt": "|", "color": colour, "ms": scaled(44 * height)}
+        style |= {"mew": scaled(2.2), "capsize": scaled(3), "zorder": 3}
+        axis.errorbar([F], [y], xerr=[error], **style)
 
 
 def _finish_whole(axis: Axes, labels: Sequence[str], lines: Mapping[str, float]) -> None:
-    axis.set_yticklabels(labels, fontsize=13)
+    axis.set_yticklabels(labels, fontsize=scaled(13))
     axis.set(xlabel="F  [trap energy]", title="on one scale\n\n")
     for k, (label, F) in enumerate(sorted(lines.items(), key=lambda item: item[1])):
         side = "left" if k else "right"
         where = axis.get_xaxis_transform()
         text = f" {label} " if "\n" not in label else label
         height = 1.01 + 0.03 * max(k - 1, 0)  # lines that are close get labels above each other
-        axis.text(F, height, text, transform=where, ha=side, va="bottom", fontsize=11, color=_GREY)
+        axis.text(
+            F,
+            height,
+            text,
+            transform=where,
+            ha=side,
+            va="bottom",
+            fontsize=scaled(11),
+            color=_GREY,
+        )
 
 
 def _finish_distance(axis: Axes, ladder: Ladder) -> None:
@@ -199,7 +212,15 @@ def _finish_distance(axis: Axes, ladder: Ladder) -> None:
     axis.set_yticks([])
     for y, rung in enumerate(ladder.rungs):
         where = axis.get_yaxis_transform()
-        axis.text(1.02, y, rung.note, transform=where, va="center", fontsize=11, color=_GREY)
+        axis.text(
+            1.02,
+            y,
+            rung.note,
+            transform=where,
+            va="center",
+            fontsize=scaled(11),
+            color=_GREY,
+        )
 
 
 def _legend(drawn: Figure, axis: Axes) -> None:
@@ -209,7 +230,7 @@ def _legend(drawn: Figure, axis: Axes) -> None:
     bars |= {"and between those of annealing": _COLOURS["annealed"]}
     handles += [Patch(color=c, alpha=0.35, lw=0, label=label) for label, c in bars.items()]
     handles += [
-        Line2D([], [], marker=marker, ls="", color=_COLOURS[method], ms=8, label=name)
+        Line2D([], [], marker=marker, ls="", color=_COLOURS[method], ms=scaled(8), label=name)
         for method, (name, marker) in POINTS.items()
     ]
-    drawn.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    drawn.legend(handles=handles, loc="outside lower center", ncols=plotting.wrapped(len(handles)))

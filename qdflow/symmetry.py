@@ -34,11 +34,13 @@ def act(g: Tensor, x: Tensor) -> Tensor:
 def moved(x: Tensor, system: System, generator: torch.Generator) -> Tensor:
     """Each configuration under a random element of the symmetry of H: relabelled, turned, mirrored.
 
-    By any angle in an isotropic trap, elsewhere by quarter turns.  x (size, n, 2) -> (size, n, 2).
+    By any angle in an isotropic trap, elsewhere by its group.  x (size, n, 2) -> (size, n, 2).
     """
     size, n, _ = x.shape
-    g = GROUPS["c4v"][torch.randint(8, (size,), generator=generator)]
-    if TRAPS[system.trap].group == "o2":
+    group = TRAPS[system.trap].group
+    elements = GROUPS["c4v" if group == "o2" else group]
+    g = elements[torch.randint(len(elements), (size,), generator=generator)]
+    if group == "o2":
         angle = 2 * math.pi * torch.rand(size, generator=generator, dtype=torch.float64)
         c, s = angle.cos(), angle.sin()
         g = g @ torch.stack([c, -s, s, c], -1).unflatten(1, (2, 2))

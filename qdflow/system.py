@@ -4,65 +4,22 @@ Lengths, energies and temperatures are in the units in which the trap's strength
 electron's charge are 1 (Bedanov & Peeters, Phys. Rev. B 49, 2667 (1994)).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from qdflow import pairs
-
-
-class Trap(NamedTuple):
-    """A trap V(x, y), homogeneous of some degree: V(s x, s y) = s^degree V(x, y).
-
-    Attributes:
-        potential: V of two numbers or two arrays; plain arithmetic only, so that one
-            definition serves torch, numpy and numba.
-        gradient: dV/dx and dV/dy of the same.
-        degree: enters the virial theorem, degree <V> - <V_ee> = 2 n / beta.
-        group: of the plane under which V does not change, in `symmetry.GROUPS`; or o2, under
-            all rotations and mirrors.
-        isotropic_quadratic: whether V = x^2 + y^2, for which the centre of mass is Gaussian.
-    """
-
-    potential: Callable[[Any, Any], Any]
-    gradient: Callable[[Any, Any], tuple[Any, Any]]
-    degree: int
-    group: str
-    isotropic_quadratic: bool = False
-
-
-def _harmonic(x: Any, y: Any) -> Any:
-    return x * x + y * y
-
-
-def _quartic(x: Any, y: Any) -> Any:
-    return x * x * x * x + y * y * y * y - x * x * y * y
-
-
-def _harmonic_gradient(x: Any, y: Any) -> tuple[Any, Any]:
-    return 2 * x, 2 * y
-
-
-def _quartic_gradient(x: Any, y: Any) -> tuple[Any, Any]:
-    return 2 * x * (2 * x * x - y * y), 2 * y * (2 * y * y - x * x)
-
-
-TRAPS = {
-    "harmonic": Trap(_harmonic, _harmonic_gradient, 2, group="o2", isotropic_quadratic=True),
-    "quartic": Trap(_quartic, _quartic_gradient, 4, group="c4v"),
-}
+from qdflow import checks, pairs
+from qdflow.traps import TRAPS
 
 
 @dataclass(frozen=True)
 class System:
-    """n electrons in a trap.
+    """n electrons in a trap, whose name is that of a file in qdflow/traps/.
 
     Raises:
-        ValueError: n is below 1, or no trap has that name.
+        ValueError: n is no number of electrons, or no trap has that name.
     """
 
     n: int
@@ -70,8 +27,7 @@ class System:
 
     def __post_init__(self) -> None:
         """Refuse what is not a system."""
-        if self.n < 1:
-            raise ValueError(f"a dot holds at least 1 electron, not n = {self.n}")
+        checks.count(1, n=self.n)
         if self.trap not in TRAPS:
             raise ValueError(f"unknown trap {self.trap!r}; choose from {', '.join(TRAPS)}")
 

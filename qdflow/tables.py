@@ -24,6 +24,8 @@ SAMPLES = {"x": "length", "energy": "energy"}
 REFERENCE_SAMPLES = SAMPLES | {"chain": "1"}
 FLOW_SAMPLES = SAMPLES | {"log_q": "ln(1/area^n)", "sign": "1"}
 AVERAGED_SAMPLES = FLOW_SAMPLES | {"x_before": "length", "log_q_before": "ln(1/area^n)"}
+FRAMES = {"step": "1"} | SAMPLES | {"log_q": "ln(1/area^n)"}
+GRID = {"line": "1", "z": "1", "x": "length"}  # electrons have negative lines
 _KEY = b"qdflow"
 _SEAL = b"qdflow-crc32"  # of the note: pages have checksums of their own, what follows has none
 

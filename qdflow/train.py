@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from qdflow import checkpoint
+from qdflow import checkpoint, checks
 from qdflow.family import Family
 from qdflow.flows.base import Draw, Flow, minority_fraction
 from qdflow.symmetry import moved
@@ -145,12 +145,14 @@ def train(
         temperatures of the step, and the error is that at these temperatures.
 
     Raises:
-        ValueError: a forward bound is asked for without a reference, of a flow without an
-            exact log_prob or of a family.
+        ValueError: beta or a number of a phase is not above 0; or a forward bound is asked for
+            without a reference, of a flow without an exact log_prob or of a family.
         TrainingDivergedError: the loss stayed non-finite for `PATIENCE` steps, or a step failed.
         StoppedError: ``stop`` said so; the state is saved first.
     """
     learned = reference if lessons is None else lessons
+    if not isinstance(flow, Family):
+        checks.positive(beta=beta)
     _refuse_impossible(flow, phases, learned)
     like, optimizer = next(flow.parameters()), torch.optim.Adam(flow.parameters(), fused=True)
     samples = like.new_empty(0) if learned is None else learned.to(like)
@@ -200,6 +202,9 @@ def score_loss(F: Tensor, log_q: Tensor) -> Tensor:
 def _refuse_impossible(
     flow: Flow | Family, phases: Sequence[Phase], samples: Tensor | None
 ) -> None:
+    for phase in phases:
+        checks.count(1, steps=phase.steps, batch=phase.batch)
+        checks.positive(learning_rate=phase.learning_rate, decay=phase.decay)
     if all(phase.forward == 0 for phase in phases):
         return
     if isinstance(flow, Family):

@@ -7,13 +7,17 @@ at while jobs on other machines write.
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from qdflow import tables
 from qdflow.stats import Estimate
-from qdflow.summary import pick
+from qdflow.summary import COLUMNS, judged, pick
 
 PLAN = "plan.json"
 LONGEST_LINE = 500  # of a log; its end is all that is read
@@ -103,6 +107,40 @@ def rows(folder: Path, now: datetime) -> list[Row]:
     return found
 
 
+def estimates(folder: Path, cell: str) -> pd.DataFrame:
+    """All numbers that there are so far of a cell at its betas, and of its references.
+
+    Args:
+        folder: of the results.
+        cell: its name.
+
+    Returns:
+        Rows of the long table, each flow with the last word on it as its verdict; none if none of
+        its tables is whole.
+
+    Raises:
+        PlanError: no run has left its plan there.
+    """
+    plan = _plan(folder)
+    cells = [one for one in plan["cells"] if one["cell"] == cell]
+    places = {(one["system"], one["beta"]) for one in cells}
+    held = [one for one in plan["references"] if (one["system"], one["beta"]) in places]
+    parts = [pd.DataFrame(columns=list(COLUMNS))]
+    for table in (table for one in [*held, *cells] for table in one["tables"]):
+        with suppress(tables.TableError):
+            parts.append(tables.read(folder / table, "estimate", COLUMNS))
+    return judged(pd.concat(parts[1:] or parts, ignore_index=True))
+
+
+def cells(folder: Path) -> set[str]:
+    """The names of all cells that a run is to compute.
+
+    Raises:
+        PlanError: no run has left its plan there.
+    """
+    return {one["cell"] for one in _plan(folder)["cells"]}
+
+
 def read_log(path: Path, now: datetime) -> Job | None:
     """The job that wrote this log, None if there is no line of it yet."""
     try:
@@ -142,7 +180,7 @@ def _row(
     if all(there):
         return Row(*place, "done", None, F, exact)
     jobs = {rule: read_log(folder / step["log"], now) for rule, step in planned["steps"].items()}
-    if not F and (training := jobs.get("train")):
+    if not F and (training := jobs.get("train")) and not _is_of_a_family(planned):
         F = _so_far(training)
     left = {
         rule: job for (rule, job), done in zip(jobs.items(), there, strict=True) if job and not done
@@ -152,6 +190,11 @@ def _row(
             if job.state == state:
                 return Row(*place, rule if state == "running" else state, job, F, exact)
     return Row(*place, "waiting" if any(there) else "queued", None, F, exact)
+
+
+def _is_of_a_family(planned: Mapping[str, Any]) -> bool:
+    """Whether its training is that of a family, whose bound is a mean over temperatures."""
+    return Path(planned["steps"]["train"]["log"]).parent.name == "family"
 
 
 def _are_there(folder: Path, step: Mapping[str, Any]) -> bool:
@@ -165,8 +208,18 @@ def _so_far(job: Job) -> Estimate | None:
 
 def _estimate(path: Path) -> Estimate | None:
     """F of a table of estimates; None if it is none, or not there."""
-    if path.name != "estimates.parquet" or not path.is_file():
+    if path.name != "estimates.parquet":
         return None
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return _read(path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _read(path: Path, _changed: int, _size: int) -> Estimate | None:
+    """Read once, as long as the file stays as it is: there may be a thousand of them."""
     try:
         return pick(tables.read(path, "estimate"), "F")
     except (tables.TableError, ValueError, KeyError):
@@ -175,11 +228,14 @@ def _estimate(path: Path) -> Estimate | None:
 
 def _plan(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / PLAN).read_text())
-    except FileNotFoundError:
+        plan = json.loads((folder / PLAN).read_text())
+    except (FileNotFoundError, NotADirectoryError):
         raise PlanError(
             f"{folder} holds no {PLAN}, which a run writes when it starts; name the folder of a"
             " run's results, `results` in its configuration"
         ) from None
     except (OSError, ValueError) as error:
         raise PlanError(f"{folder / PLAN} cannot be read ({error}); start the run again") from None
+    if not isinstance(plan, dict) or not {"references", "cells"} <= set(plan):
+        raise PlanError(f"{folder / PLAN} holds no plan of a run; start the run again")
+    return plan

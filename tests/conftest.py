@@ -1,5 +1,6 @@
 """What several test files need."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -32,3 +33,25 @@ def source(tmp_path_factory):
     from pipeline import checkout  # which imports this file
 
     return checkout(tmp_path_factory.mktemp("source") / "qdflow")
+
+
+@pytest.fixture(scope="session")
+def finished(source, tmp_path_factory):
+    """A clone in which the smoke configuration has been run."""
+    from pipeline import SMOKE, succeed
+
+    clone = tmp_path_factory.mktemp("finished") / "qdflow"
+    shutil.copytree(source, clone)
+    text = succeed(clone, *SMOKE)
+    (clone / "output.txt").write_text(text)
+    return clone
+
+
+# What looks at the same finished run shares a worker; other files have one of their own.
+TOGETHER = dict.fromkeys(["test_report.py", "test_gallery.py"], "test_workflow.py")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        name = item.path.name
+        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(name, name)))

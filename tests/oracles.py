@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from scipy.integrate import quad
 
+SHIPPED = ("harmonic", "quartic")  # traps whose formulas are written out here
+
 
 def two_electrons(beta):
     """F and <E> of n = 2 in the harmonic trap: centre of mass and relative motion separate.

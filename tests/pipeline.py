@@ -14,6 +14,7 @@ from conftest import ROOT
 from qdflow import tables
 from qdflow.summary import COLUMNS
 
+SMOKE = ("--configfile", "config/smoke.yaml")
 # One flow for a range of temperatures needs no Monte Carlo: four jobs to the summary.
 QUICK = {
     "results": "results/quick",
@@ -52,6 +53,19 @@ def checkout(folder):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
     return folder
+
+
+def snakemake(clone, *arguments, **environment):
+    """Run the clone's pipeline on the clone's code, not on the installed one."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(clone)} | environment
+    return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
+
+
+def succeed(clone, *arguments, **environment):
+    run = snakemake(clone, *arguments, **environment)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
 
 
 class Pipeline:

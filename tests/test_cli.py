@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from qdflow import summary, tables, watching
+from qdflow import summary, tables, views, watching
 from qdflow.cli import main
+from qdflow.sketch import sketch
 from qdflow.stats import CONVERGED, Estimate
 from qdflow.train import HISTORY
 
@@ -102,6 +103,17 @@ def test_a_run_is_seen_as_it_is(results):
     assert found["c"].job.news == "train c: no space is left; make room"
 
 
+def test_the_bound_of_a_family_is_of_no_beta(results):
+    plan = json.loads((results / "plan.json").read_text())
+    training = plan["cells"][1]["steps"]["train"]
+    assert training["log"] == "logs/train/b/beta10/seed0.log"
+    training["log"] = "logs/train/b/family/seed0.log"
+    (results / "logs/train/b/beta10").rename(results / "logs/train/b/family")
+    (results / "plan.json").write_text(json.dumps(plan))
+    (row,) = (row for row in watching.rows(results, NOW) if row.name == "b")
+    assert (row.state, row.F) == ("train", None)
+
+
 def test_what_is_half_written_is_not_there_yet(results):
     path = results / "flows/a/beta10/seed0/estimates.parquet"
     path.write_bytes(path.read_bytes()[:100])
@@ -109,6 +121,23 @@ def test_what_is_half_written_is_not_there_yet(results):
     found = {row.name: row for row in watching.rows(results, NOW)}
     assert found["a"].F is None
     assert found["b"].state == "queued"
+
+
+def test_a_table_is_read_once_for_as_long_as_it_stays_as_it_is(results, monkeypatch):
+    read, path = [], results / "flows/a/beta10/seed0/estimates.parquet"
+    real = tables.read
+    monkeypatch.setattr(tables, "read", lambda *it: read.append(it[0]) or real(*it))
+    assert [watching.rows(results, NOW)[1].F.mean for _ in range(3)] == [5.5] * 3
+    assert read.count(path) == 1
+    write(path, table("a", 7.25))
+    assert watching.rows(results, NOW)[1].F.mean == 7.25
+    assert read.count(path) == 2
+
+
+def test_where_not_all_fits_the_urgent_come_first(results):
+    shown = views.watched(watching.rows(results, NOW), 4)
+    assert list(shown.columns[0].cells) == ["c", "", "b", "d"]
+    assert "and 4 lines more" in shown.caption
 
 
 def test_watch_prints_what_it_sees_and_changes_nothing(results):
@@ -127,6 +156,37 @@ def test_show_prints_all_numbers_and_draws_the_training(results, tmp_path):
     assert "5.500(10)" in text
     assert "reference: dot-3" in text
     assert (tmp_path / "a.png").stat().st_size > 10_000
+    assert "training of a, β = 10, seed 0" in text
+    assert any(0x2800 < ord(letter) < 0x2900 for letter in text)
+
+
+def test_show_tells_of_a_run_before_its_end(results):
+    (results / "summary.parquet").unlink()
+    text = run("show", "a@10", "--results", results)
+    assert "5.500(10)" in text
+    assert "reference: dot-3" in text
+    path = results / "flows/a/beta10/seed0/estimates.parquet"
+    path.write_bytes(path.read_bytes()[:100])
+    text = run("show", "a", "--results", results, code=1)
+    assert f"a has no numbers yet; qdflow watch {results} shows" in text.replace("\n", "")
+
+
+def test_a_sketch_rises_with_its_curve():
+    assert sketch(range(8), range(8), width=4, height=2).split("\n") == [
+        "7 ┤⠀⠀⡠⠊",  # of each letter the dots (row 3, left), (2, right); (1, left), (0, right)
+        "0 ┤⡠⠊⠀⠀",
+        "   0  7",
+    ]
+
+
+def test_a_sketch_leaves_out_what_would_hide_the_rest():
+    y = [1e6, *(10 + 100 / k for k in range(1, 201))]
+    y[50] = float("nan")
+    lines = [line.split("┤") for line in sketch(range(201), y, [8.0], 20, 5).split("\n")[:5]]
+    assert [label.strip() for label, _ in lines] == ["35", "", "", "", "8"]
+    assert lines[0][1][0] == "⠉"  # what is far above is drawn at the top
+    assert lines[4][1].count("⠀") < 4  # the curve's end, on top of the line at 8
+    assert sketch([1], [float("nan")]) == ""
 
 
 def test_cells_are_compared_in_sigma(results):
@@ -160,6 +220,11 @@ def test_differences_leave_out_what_was_refused():
         (["watch", "nowhere"], "nowhere holds no plan.json"),
         (["show", "a", "--results", "nowhere"], "summary.parquet does not exist; run rule"),
         (["show", "z"], "no estimate of 'z' in the table of"),
+        (["show", "a@cold"], "'cold' in 'a@cold' is no beta; write it like a@10"),
+        (["show", "z"], "it has a, b"),
+        (["show", "e"], "e has no numbers yet; qdflow watch"),
+        (["show", "a", "--curve", "a.gif"], "'a.gif' is neither .pdf nor .png"),
+        (["show", "a", "--curve", "a.png"], "history.parquet does not exist; run rule train"),
         (["compare", "a", "z"], "no estimate of 'z' in the table of"),
         (["compare", "a", "."], "are not both folders of results, nor both cells"),
         (["watch", "--every", "0"], "0.0 is not in the range x>=0.1"),

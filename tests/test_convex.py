@@ -58,7 +58,7 @@ def psi(layer, x):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("trap", TRAPS)
+@pytest.mark.parametrize("trap", ["harmonic", "quartic"])
 def test_the_potential_is_its_sum_over_electrons_and_pairs(trap, generator):
     layer = wild(generator, trap=trap).layers[0]
     assert len(layer.lines) == (0 if trap == "harmonic" else 3)
@@ -224,7 +224,7 @@ def test_what_is_no_configuration_is_an_error(generator):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"layers": 0}, "layers is 0 and ramps is 8; both must be at least 1"),
+        ({"layers": 0}, "layers is 0; it must be at least 1"),
         ({"ramps": 0}, "ramps is 0"),
         ({"base": "uniform"}, "unknown base 'uniform'; choose from gaussian, ginibre"),
     ],

@@ -166,10 +166,10 @@ def test_it_starts_at_the_size_of_the_dot(generator):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"layers": 0}, "layers is 0 and radial is 6; both must be at least 1"),
-        ({"radial": 0}, "layers is 12 and radial is 0; both must be at least 1"),
+        ({"layers": 0}, "layers is 0; it must be at least 1"),
+        ({"radial": 0}, "radial is 0; it must be at least 1"),
         ({"layers": 3, "refresh": 4}, "refresh is 4; choose from 0 to the 3 layers"),
-        ({"refresh": -1}, "refresh is -1; choose from 0 to the 12 layers"),
+        ({"refresh": -1}, "refresh is -1; it must be at least 0"),
         ({"base": "gausian"}, "unknown base 'gausian'; choose from"),
     ],
 )

@@ -5,7 +5,6 @@ import pytest
 import settings
 import yaml
 from conftest import ROOT
-from snakemake.utils import validate
 
 TAUGHT = {"system": "dot-3", "architecture": "ordered", "beta": 10, "training": "taught"}
 CELLS = {
@@ -24,7 +23,7 @@ def config():
 
 def planned(config):
     settings.check(config)
-    validate(config, str(ROOT / "config/schema.yaml"))
+    settings.complete(config)
     settings.matrix(config)
     lineage.check(config)
     return config

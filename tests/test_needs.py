@@ -9,7 +9,6 @@ import settings
 import yaml
 from conftest import ROOT
 from snakemake.profiles import ProfileConfigFileParser
-from snakemake.utils import validate
 
 from qdflow import device, flows
 
@@ -20,7 +19,7 @@ VARIABLES += ("TIME", "JOBS", "TOGETHER", "STATUS")
 @pytest.fixture
 def config():
     content = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
-    validate(content, ROOT / "config/schema.yaml")
+    settings.complete(content)
     return content
 
 

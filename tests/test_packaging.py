@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import distributions, version
@@ -23,12 +24,22 @@ def pins(lines):
     return {m[1].lower().replace("_", "-"): m[2] for m in found}
 
 
-LOCKED = pins([x for x in (ROOT / "requirements.txt").read_text().split("\n") if x and x[0] != "#"])
+def locked(name):
+    return pins([x for x in (ROOT / name).read_text().split("\n") if x and x[0] != "#"])
+
+
+LOCKED = locked("requirements.txt")
 DECLARED = PROJECT["dependencies"] + EXTRAS["workflow"] + EXTRAS["dev"]
 
 
 def test_requirements_hold_every_declared_pin():
     assert pins(DECLARED).items() <= LOCKED.items()
+
+
+def test_the_site_has_its_own_pins():
+    assert pins(EXTRAS["docs"]).items() <= locked("envs/site.txt").items()
+    assert not pins(EXTRAS["docs"]).keys() & LOCKED.keys()
+    assert locked("envs/site.txt")["ruff"] == LOCKED["ruff"]
 
 
 def in_conda(name):
@@ -46,11 +57,12 @@ def imported(script):
     lines = "\n".join(path.read_text() for path in files)
     names = set(re.findall(r"^ *(?:import|from) (\w+)", lines, re.M))
     beside = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")}
+    names = {"pillow" if name == "PIL" else name for name in names}
     return names - set(sys.stdlib_module_names) - {"qdflow"} - beside
 
 
 RULES = re.findall(
-    r"^rule (?!all)(\w+):.*?envs/(\w+)\.yaml.*?scripts/(\w+?)_?(?:\{.*?\})?\.py",
+    r"^rule (?!all)(\w+):.*?envs/(\w+)\.yaml.*?scripts/(\w+)\.py",
     (ROOT / "Snakefile").read_text(),
     re.M | re.S,
 )
@@ -103,15 +115,24 @@ def test_versions_agree():
     assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_a_clone_called_qdflow_does_not_hide_the_package(tmp_path):
+    """Python started in the folder above a clone, in which `qdflow` is a folder without code."""
+    (tmp_path / "qdflow").mkdir()
+    ask = [sys.executable, "-c", "import qdflow; print(qdflow.__file__)"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    run = subprocess.run(ask, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.stdout.strip() == str(ROOT / "qdflow/__init__.py"), run.stderr
+
+
 def test_the_library_knows_no_workflow():
     for path in (ROOT / "qdflow").rglob("*.py"):
         assert "snakemake" not in path.read_text().lower(), path
 
 
-PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_pages_show_pictures_that_are_there_and_tables_that_are_filled(page):
     text = page.read_text()
     for picture in re.findall(r"\]\(([^)#:]+\.png)\)", text):
@@ -142,6 +163,6 @@ def test_the_slides_leave_out_no_cell_and_no_figure():
             for quantity in ("F", "exact", "verdict", "minority_sign"):
                 assert f"<!-- value: {name} {quantity} -->" in page, name
     for figure in config["figures"]:
-        assert f"]({figure}.png)" in page, figure
+        assert f"](gallery/{figure}.png)" in page or f"`{figure}`" in page, figure
     for comparison in config["comparisons"]:
         assert re.search(rf"<!-- comparisons: .*\b{comparison}\b.* -->", page), comparison

@@ -1,24 +1,28 @@
 import copy
 import re
+from contextlib import nullcontext
 from inspect import signature
+from typing import get_args
 
+import declared
 import pytest
 import settings
+import torch
 import yaml
 from conftest import ROOT
-from snakemake.utils import validate
 
 from qdflow import flows
 from qdflow.bases import BASES
 from qdflow.family import Family
 from qdflow.flows import NAMES
-from qdflow.flows._dense import ACTIVATIONS, ODD
+from qdflow.flows._dense import ACTIVATIONS
+from qdflow.flows._options import Activation, BaseName, OddActivation
 from qdflow.groups import log_order
 from qdflow.symmetry import GROUPS
 from qdflow.system import TRAPS, System
 
 PHASE = {"steps": 9, "batch": 9, "learning_rate": 0.1}
-SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
+SCHEMA = settings.schema()
 
 
 def load(name):
@@ -31,8 +35,8 @@ def config():
 
 
 def completed(config):
-    """With the defaults that snakemake fills in."""
-    validate(config, str(ROOT / "config/schema.yaml"))
+    """With the defaults."""
+    settings.complete(config)
     return config
 
 
@@ -305,14 +309,43 @@ def _keys(schema, path=""):
 
 
 def test_every_key_is_described_and_documented():
-    keys = list(_keys(SCHEMA)) + [
-        (f"{flow}.{k}", s) for flow in NAMES for k, s in _keys(SCHEMA["$defs"][flow])
-    ]
-    documented = set(re.findall(r"^\| `([^`]+)` \|", (ROOT / "config/README.md").read_text(), re.M))
-    assert {key for key, _ in keys} == documented
-    for key, inner in keys:
+    """What files of their own bring along may be missing in the page, and nothing else."""
+    keys = dict(_keys(SCHEMA))
+    for flow in NAMES:
+        keys |= {f"{flow}.{k}": s for k, s in _keys(SCHEMA["$defs"][flow])}
+    text = (ROOT / "config/README.md").read_text()
+    documented = set(re.findall(r"^\| `([^`]+)` \|", text, re.M))
+    ours = set(dict(_keys(yaml.safe_load(settings.SCHEMA.read_text()))))
+    shown = re.findall(r"^### `flow: (\w+)`", text, re.M)
+    assert len(shown) >= 8
+    ours |= {key for key in keys if key.split(".")[0] in shown}
+    assert ours <= documented <= set(keys)
+    for key, inner in keys.items():
         target = SCHEMA["$defs"][inner["$ref"].split("/")[-1]] if "$ref" in inner else inner
         assert target.get("description"), key
+
+
+GROWING = ("systems.NAME.trap", "architectures.NAME.flow", "figures.NAME.kind")  # with new files
+
+
+def test_the_page_says_what_the_schema_says():
+    """Meaning and default of every key; "empty" is a default without entries."""
+    keys = dict(_keys(SCHEMA))
+    for flow in NAMES:
+        keys |= {f"{flow}.{k}": s for k, s in _keys(SCHEMA["$defs"][flow])}
+    rows = re.findall(
+        r"^\| `([^`]+)` \| .*? \| (.*?) \| (.*) \|$", (ROOT / "config/README.md").read_text(), re.M
+    )
+    assert len(rows) > 100
+    for key, default, meaning in rows:
+        inner = keys[key]
+        inner = SCHEMA["$defs"][inner["$ref"].split("/")[-1]] if "$ref" in inner else inner
+        if key not in GROWING:
+            assert meaning == inner["description"], key
+        if "default" in inner and inner["default"] not in ({}, []):
+            assert yaml.safe_load(default.strip("`")) == inner["default"], key
+        else:
+            assert default in ("required", "", "empty"), key
 
 
 def test_unknown_keys_are_refused_everywhere():
@@ -331,15 +364,15 @@ def test_unknown_keys_are_refused_everywhere():
 def test_the_schema_offers_what_the_code_has():
     properties = SCHEMA["properties"]
     architecture = properties["architectures"]["additionalProperties"]["properties"]
-    assert properties["systems"]["additionalProperties"]["properties"]["trap"]["enum"] == list(
-        TRAPS
-    )
+    trap = properties["systems"]["additionalProperties"]["properties"]["trap"]
+    assert trap["enum"] == list(TRAPS)
+    assert "quartic: V = x^4 + y^4 - x^2 y^2" in trap["description"]
     assert architecture["flow"]["enum"] == NAMES
-    for flow, odd in (("mlp", False), ("permutation", False), ("rotation", True)):
-        offered = SCHEMA["$defs"][flow]["properties"]["activation"]["enum"]
-        assert offered == list(ODD if odd else ACTIVATIONS)
-    for flow in ("convex", "leapfrog"):
-        assert SCHEMA["$defs"][flow]["properties"]["base"]["enum"] == list(BASES)
+    for hint, table in ((Activation, ACTIVATIONS), (BaseName, BASES)):
+        assert get_args(hint) == tuple(table)
+    a = torch.linspace(-3, 3, 7)
+    odd = [name for name, (sigma, _) in ACTIVATIONS.items() if torch.equal(sigma(-a), -sigma(a))]
+    assert odd == list(get_args(OddActivation))
     cell = properties["cells"]["additionalProperties"]["properties"]
     assert cell["symmetry"]["enum"] == ["none", *GROUPS]
     compared = properties["comparisons"]["additionalProperties"]["properties"]["symmetry"]["enum"]
@@ -347,37 +380,34 @@ def test_the_schema_offers_what_the_code_has():
     figures = properties["figures"]["additionalProperties"]["properties"]["kind"]["enum"]
     scripts = (ROOT / "workflow/scripts").glob("figure_*.py")
     assert sorted(figures) == sorted(p.stem.removeprefix("figure_") for p in scripts)
-    assert sorted(figures) == sorted(settings.FLOWS_SHOWN)
-
-
-def test_what_the_plan_knows_of_the_flows_is_so(generator):
-    """Without torch the plan cannot ask them."""
-    exact = [f for f in NAMES if flows.build(f, System(2), generator).exact_log_prob]
-    assert exact == list(settings.EXACT_LOG_PROB)
-    built = {f: flows.build(f, System(2), generator) for f in NAMES}
-    annealed = [f for f, b in built.items() if b.exact_inverse or b.exact_log_prob]
-    alike = [f for f in annealed if "permutation" in built[f].symmetry.split("+")]
-    assert alike == list(settings.PERMUTED)
-    assert settings.ODD == ODD
-    for flow in NAMES:
-        least = 4 * settings.LEAST_HIDDEN.get(flow, 0)
-        if "hidden" not in SCHEMA["$defs"][flow]["properties"]:
-            assert not least
-            continue
-        flows.build(flow, System(4), generator, hidden=[max(least, 1)])
-        if least:
-            with pytest.raises(ValueError, match="the determinant would vanish"):
-                flows.build(flow, System(4), generator, hidden=[least - 1])
 
 
 @pytest.mark.parametrize("flow", NAMES)
-def test_the_schema_and_the_flows_share_their_options_and_defaults(flow):
+def test_what_the_plan_reads_of_a_flow_is_so(flow, generator):
+    """Without torch the plan cannot ask the class; both have the same options and defaults."""
+    read, built = declared.architecture(flow), flows.build(flow, System(2), generator)
+    assert read.exact_log_prob == built.exact_log_prob
+    assert read.is_map == built.reparametrised
+    invertible = built.exact_inverse or built.exact_log_prob
+    assert read.alike == (invertible and "permutation" in built.symmetry.split("+"))
     parameters = list(signature(flows.load(flow)).parameters.values())[2:]
-    offered = {k: s for k, s in SCHEMA["$defs"][flow]["properties"].items() if k != "flow"}
-    assert set(offered) <= {p.name for p in parameters}
+    assert list(read.options) == [p.name for p in parameters]
     for p in parameters:
         default = list(p.default) if isinstance(p.default, tuple) else p.default
-        assert offered[p.name]["default"] == default, p.name
+        assert read.options[p.name]["default"] == default, p.name
+
+
+@pytest.mark.parametrize("flow", NAMES)
+def test_what_the_plan_takes_for_impossible_the_library_refuses_too(flow, generator):
+    """And widths that both allow make a flow."""
+    options = {name: s["default"] for name, s in declared.architecture(flow).options.items()}
+    for name in {"hidden", "heads", "nodes", "refresh"} & set(options):
+        for value in range(3, 40, 4):
+            given = {name: [value] if name == "hidden" else value}
+            sentence = declared.architecture(flow).impossible(4, options | given)
+            refused = pytest.raises(ValueError, match=re.escape(sentence) or None)
+            with refused if sentence else nullcontext():
+                flows.build(flow, System(4), generator, **given)
 
 
 def test_the_schema_and_a_family_share_their_options_and_defaults():
@@ -389,7 +419,8 @@ def test_the_schema_and_a_family_share_their_options_and_defaults():
 
 
 def test_a_family_brings_no_reference(config):
-    del config["figures"]["thermodynamics"]
+    for name in ("thermodynamics", "grid"):
+        del config["figures"][name]
     config["references"] = []
     config["cells"]["family"]["beta"] = [1.5, 4]
     references = settings.matrix(completed(config)).references

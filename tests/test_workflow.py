@@ -19,30 +19,16 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
+from pipeline import SMOKE, snakemake, succeed
+from test_one_file import add_to
 
-from qdflow import checkpoint, tables, watching
+from qdflow import checkpoint, gallery, tables, watching
 from qdflow.comparison import COMPARISONS
 from qdflow.stats import Estimate
 from qdflow.summary import COLUMNS, OWN, pick
 
-SMOKE = ("--configfile", "config/smoke.yaml")
 # In the smoke configuration: every seed a cell, and every beta of the family, a single model.
-REFERENCES, MODELS, CELLS = 3, 12, 14
-
-
-def snakemake(clone, *arguments, **options):
-    """Run the clone's pipeline on the clone's code, not on the installed one."""
-    environment = os.environ | {"PYTHONPATH": str(clone)}
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    return subprocess.run(
-        command, cwd=clone, env=environment, capture_output=True, text=True, **options
-    )
-
-
-def succeed(clone, *arguments):
-    run = snakemake(clone, *arguments)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout + run.stderr
+REFERENCES, MODELS, CELLS = 4, 12, 14
 
 
 def planned(clone, config="config/smoke.yaml"):
@@ -60,16 +46,6 @@ def rules(jobs):
     return {rule for rule, _ in jobs}
 
 
-@pytest.fixture(scope="session")
-def finished(source, tmp_path_factory):
-    """A clone in which the smoke configuration has been run."""
-    clone = tmp_path_factory.mktemp("finished") / "qdflow"
-    shutil.copytree(source, clone)
-    text = succeed(clone, *SMOKE)
-    (clone / "output.txt").write_text(text)
-    return clone
-
-
 @pytest.fixture
 def clone(finished, tmp_path):
     """A copy to change, with new time stamps everywhere, as a fresh clone has."""
@@ -84,17 +60,22 @@ def edit(path, old, new):
 
 
 def test_every_result_is_there(finished):
-    figures = {p.name for p in (finished / "results/smoke/figures").iterdir()}
+    results = finished / "results/smoke"
+    figures = {p.name for p in (results / "figures").glob("*.*")}
     names = ("final-result", "ordered", "hot", "c4", "layers", "pairs", "ledger", "scale")
-    names += ("thermodynamics", "bounds")
-    assert figures == {f"{name}.{kind}" for name in names for kind in ("pdf", "png")}
-    assert not list((finished / "results/smoke/checkpoints").glob("*"))
+    names += ("thermodynamics", "bounds", "shells", "correlation", "overlap", "ladder")
+    names += ("molecules", "evolution", "grid")
+    drawn = {f"{name}.{kind}" for name in names for kind in ("pdf", "png")}
+    assert figures == drawn | {"evolution.gif", "evolution.html"}
+    assert {p.stem for p in (results / "figures/column").iterdir()} == set(names)
+    assert {p.stem for p in (results / "figures/captions").iterdir()} == set(names)
+    assert not list((results / "checkpoints").glob("*"))
     text = (finished / "output.txt").read_text()
     assert "Results" in text
     assert "figure: results/smoke/figures/final-result.pdf .png" in text
     logs = list((finished / "results/smoke/logs").rglob("*.log"))
     held = CELLS - 1  # of the family at a beta without a reference there is only the audit
-    assert len(logs) >= REFERENCES + MODELS + 2 * CELLS + held + len(names) + 2
+    assert len(logs) >= REFERENCES + MODELS + 2 * CELLS + held + len(names) + 7
 
 
 def test_the_summary_holds_together(finished):
@@ -217,7 +198,7 @@ HOT = ("flows/talk-hot/beta1.5/seed0", "flows/talk-hot/beta1.5/seed1")
 TRANSFORMERS = ("flows/mlp-transformer/beta1.5/seed0", "flows/mlp-transformer/beta1.5/seed1")
 ORDERED = "flows/ordered/beta10/seed0"
 TAUGHT = "flows/taught/beta10/seed0"
-FROM_SUMMARY = {("summarize", "summary.parquet")}
+FROM_SUMMARY = {("summarize", "summary.parquet"), ("table", "summary.html")}
 FROM_SUMMARY |= {("figure", f"figures/{name}.pdf") for name in ("scale", "bounds")}
 NUMBERS = ["mean", "stderr", "ess"]
 
@@ -228,14 +209,31 @@ def looked_at(flow):
 
 
 def test_an_architecture_reruns_its_cells_and_what_follows(clone):
-    edit(clone / "qdflow/flows/mlp.py", "weight_std: float = 0.1", "weight_std: float = 0.2")
+    edit(clone / "qdflow/flows/mlp.py", "weight_std: Positive = 0.1", "weight_std: Positive = 0.2")
     jobs = planned(clone)
     looks = {"audit", "bounds"}
-    assert rules(jobs) == {"train", "estimate", "summarize", "compare", "figure"} | looks
+    made = {"train", "estimate", "frames", "grid", "summarize", "compare", "table"}
+    assert rules(jobs) == made | looks | {"figure", "film"}
     assert trained(jobs) == {
         f"{flow}/model.pt"
         for flow in (COLD, *HOT, *TRANSFORMERS)  # which begin with an MLP
     }
+
+
+def test_a_trap_reruns_its_references_and_cells(clone):
+    edit(clone / "qdflow/traps/quartic.py", "return 2 * x *", "return x * 2 *")
+    jobs = planned(clone)
+    assert {job for job in jobs if job[0] in ("reference", "train")} == {
+        ("reference", "reference/quartic-2/beta2/estimates.parquet"),
+        ("train", "flows/c4-afterwards/beta2/seed0/model.pt"),
+        ("train", "flows/c4-in-the-loss/beta2/seed0/model.pt"),
+    }
+    assert sum(rule == "estimate" for rule, _ in jobs) == 2
+
+
+def test_new_files_rerun_nothing(clone):
+    add_to(clone)
+    assert planned(clone) == set()
 
 
 def test_error_bars_retrain_only_what_learns_from_a_reference(clone):
@@ -248,7 +246,7 @@ def test_error_bars_retrain_only_what_learns_from_a_reference(clone):
 def test_sampling_reruns_the_references_and_what_learns_from_them(clone):
     edit(clone / "qdflow/mcmc.py", "_DRAWS = 8", "_DRAWS = 9")
     jobs = planned(clone)
-    assert sum(rule == "reference" for rule, _ in jobs) == 3
+    assert sum(rule == "reference" for rule, _ in jobs) == REFERENCES
     assert {output for rule, output in jobs if rule in ("train", "estimate")} == {
         f"{ORDERED}/model.pt",
         f"{ORDERED}/estimates.parquet",
@@ -340,18 +338,21 @@ def test_what_all_jobs_import_reruns_all(clone):
 def test_a_hyperparameter_reruns_its_cell(clone):
     edit(clone / "config/smoke.yaml", "steps: 100", "steps: 101")
     jobs = planned(clone)
+    shown = ("final-result", "ledger", "shells", "overlap", "molecules", "evolution", "grid")
     assert jobs == FROM_SUMMARY | looked_at(COLD) | {
         ("train", f"{COLD}/model.pt"),
+        ("frames", f"{COLD}/frames.parquet"),
+        ("grid", f"{COLD}/grid.parquet"),
         ("compare", "comparisons.parquet"),
-        ("figure", "figures/final-result.pdf"),
-        ("figure", "figures/ledger.pdf"),
+        ("film", "figures/evolution.gif"),
+        *(("figure", f"figures/{name}.pdf") for name in shown),
     }
 
 
 def test_how_hard_the_audit_looks_reruns_the_audits(clone):
     edit(clone / "config/smoke.yaml", "preimages: 20", "preimages: 21")
     jobs = planned(clone)
-    assert rules(jobs) == {"audit", "summarize", "figure"}
+    assert rules(jobs) == {"audit", "summarize", "table", "figure"}
     assert sum(rule == "audit" for rule, _ in jobs) == CELLS
 
 
@@ -456,19 +457,20 @@ def test_a_thousand_cells_are_planned(source, tmp_path):
         "reference": 20,
         **dict.fromkeys(["train", "estimate", "audit", "bounds"], 1000),
         "summarize": 1,
+        "table": 1,
         "figure": 1,
     }
 
 
 def test_drawing_and_summing_up_again_gives_the_same_bytes(clone):
     results = clone / "results/smoke"
-    made = [*results.joinpath("figures").iterdir(), results / "summary.parquet"]
-    made.append(results / "comparisons.parquet")
-    before = {path.name: path.read_bytes() for path in made}
+    made = [p for p in results.joinpath("figures").rglob("*") if p.is_file()]
+    made += [results / name for name in ("summary.parquet", "summary.html", "comparisons.parquet")]
+    before = {path: path.read_bytes() for path in made}
     for path in made:
         path.unlink()
     succeed(clone, *SMOKE)
-    assert {path.name: path.read_bytes() for path in made} == before
+    assert {path: path.read_bytes() for path in made} == before
 
 
 def fill_docs(clone):
@@ -512,11 +514,36 @@ def test_the_pages_take_up_the_numbers_again_and_again(clone):
     )
     assert f"talk-cold F -->{cold}<!-- end -->" in page
     assert f"talk-hot exact -->{exact}<!-- end -->" in page
+
+
+def test_the_gallery_is_made_from_a_run(clone):
+    """As `make docs` does: pictures of other runs stay, those of this one take their places."""
+    before = gallery.stamps(clone / "docs/gallery")
+    command = [sys.executable, "workflow/scripts/gallery.py", "config/smoke.yaml", "docs/gallery"]
+    environment = os.environ | {"PYTHONPATH": str(clone)}
+    for _ in range(2):
+        subprocess.run(command, cwd=clone, env=environment, check=True)
+    stamps = gallery.stamps(clone / "docs/gallery")
+    assert set(before) < set(stamps)
+    assert "evolution.gif" in stamps
+    assert stamps["final-result.png"]["run"] == "smoke"
+    assert gallery.unknown(clone / "docs/gallery") == []
+    page = (clone / "docs/gallery/README.md").read_text()
+    assert f"![Smoke: n = 3, β = 10](final-result.png)\n\n{'The density of a flow'}" in page
     figure = clone / "results/smoke/figures/final-result.png"
-    with Image.open(clone / "docs/final-result.png") as ours, Image.open(figure) as theirs:
-        assert ours.size == theirs.size
-        apart = np.abs(np.asarray(ours.convert("RGB"), int) - np.asarray(theirs.convert("RGB")))
-        assert apart.mean() < 3
+    with Image.open(clone / "docs/gallery/final-result.png") as ours, Image.open(figure) as theirs:
+        small = np.asarray(theirs.convert("RGB").resize(ours.size), int)
+        assert np.abs(np.asarray(ours.convert("RGB")) - small).mean() < 5
+    runs = gallery.numbers(clone / "docs/gallery")["run"].unique().tolist()
+    assert runs == ["config", "smoke"]
+
+
+def test_a_gallery_of_a_run_that_is_not_finished_is_refused(source):
+    command = [sys.executable, "workflow/scripts/gallery.py", "config/smoke.yaml", "docs/gallery"]
+    run = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert "was not run to its end: results/smoke/summary.parquet does not exist" in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_a_mark_that_asks_for_what_is_not_there_is_named(clone):
@@ -596,6 +623,8 @@ def test_a_training_killed_in_the_middle_goes_on(source, tmp_path):
     succeed(alone, *arguments)
     assert (clone / model).read_bytes() == (alone / model).read_bytes()
     assert checkpoint.load(clone / model)["beta"] == 10.0
+    snapshots = [(folder / model).with_name("snapshots.pt") for folder in (clone, alone)]
+    assert snapshots[0].read_bytes() == snapshots[1].read_bytes()
 
 
 def _wait_for(condition, process, seconds=90):

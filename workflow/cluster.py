@@ -28,6 +28,18 @@ def status_command(environ: Mapping[str, str], show: Callable[[], str] | None = 
     return "squeue" if kept and kept[1] in ("accounting_storage/none", "(null)") else "sacct"
 
 
+def whole(name: str, default: int, environ: Mapping[str, str]) -> int:
+    """QDFLOW_SLURM_NAME, a whole number from 1 up; the default where it is unset or empty.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    text = environ.get(f"QDFLOW_SLURM_{name}") or str(default)
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"QDFLOW_SLURM_{name} is {text!r}; it must be a whole number from 1 up")
+    return int(text)
+
+
 def _settings() -> str:
     try:
         command = ["scontrol", "show", "config"]

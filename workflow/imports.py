@@ -1,6 +1,7 @@
-"""Which qdflow the pipeline runs."""
+"""Which qdflow the pipeline runs, and with which Python."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,3 +14,16 @@ def first_from(root: Path) -> None:
     sys.path.insert(0, str(root))
     path = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
+
+
+def python() -> str:
+    """The path of this Python.
+
+    Snakemake puts it into the commands of jobs as it stands, where a shell takes a space for the
+    end of a word. So from here on `sys.executable` is what a shell reads as this path.
+    """
+    path = sys.executable
+    if os.path.exists(path):  # not if quoted before
+        sys.executable = shlex.quote(path)
+        return path
+    return shlex.split(path)[0]

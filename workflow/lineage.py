@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import declared
 import settings
 from settings import Cell, ConfigError
 
@@ -51,10 +52,10 @@ def _check_source(name: str, key: str, config: Mapping[str, Any]) -> None:
             " teacher; write 'reverse', or leave the teacher out"
         )
     flow = config["architectures"][cell["architecture"]]["flow"]
-    if key == "teacher" and flow not in settings.EXACT_LOG_PROB:
+    if key == "teacher" and not declared.architecture(flow).exact_log_prob:
         raise ConfigError(
             f"cells.{name} has a teacher, but a likelihood needs an exact log_prob, which a flow"
-            f" {flow!r} lacks; choose from {', '.join(settings.EXACT_LOG_PROB)}"
+            f" {flow!r} lacks; choose from {', '.join(settings.exact_log_prob())}"
         )
     if sentence := _unlike(cell, config["cells"][other], key, config):
         raise ConfigError(f"{where} is {other!r}, {sentence}")

@@ -1,20 +1,39 @@
 """Where results lie, and the plan of a run for those who want to watch it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import settings
-from settings import Cell, Matrix
+from settings import Cell, ConfigError, Matrix
 
 from qdflow.files import atomic
 from qdflow.watching import PLAN
 
+SECTIONS = {"reference": "systems", "flows": "cells", "figures": "figures"}  # of the results
 # Below the folder of the results.
 REFERENCE = "reference/{system}/beta{beta}"
 FLOW = "flows/{cell}/beta{beta}/seed{seed}"
 TRAINED = "flows/{cell}/{at}/seed{seed}"  # at: betaBETA, or family for them all
+
+
+def refuse_words(words: Iterable[str], folder: str, config: Mapping[str, Any]) -> None:
+    """Refuse words of a command line that name results of what the configuration lacks.
+
+    Raises:
+        ConfigError: the first of them, with the names that there are.
+    """
+    for target in words:
+        kind, _, rest = target.removeprefix(f"{folder}/").partition("/")
+        if not target.startswith(f"{folder}/") or kind not in SECTIONS:
+            continue
+        name, section = rest.split("/")[0], SECTIONS[kind]
+        if kind == "figures":
+            name, dot, end = name.rpartition(".")
+            if not dot or end not in ("pdf", "png"):
+                raise ConfigError(f"{target} is no figure; ask for NAME.pdf or NAME.png")
+        settings.known(f"what {target} belongs to", name, config[section], section)
 
 
 def write(matrix: Matrix, config: Mapping[str, Any], folder: Path) -> None:

@@ -1,35 +1,23 @@
 """From the configuration to cells: checked, completed, and expanded before any job starts."""
 
+import copy
 import difflib
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import declared
 import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 from jsonschema.exceptions import best_match
 
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
+NAMED = ("systems", "architectures", "figures")  # sections that files of their own add to
 
-# Of the flows in qdflow/flows/, known here so that a plan need not import torch; tests compare.
-PERMUTED = ("convex", "leapfrog", "ordered")  # of these with an exact inverse or log_prob
-EXACT_LOG_PROB = ("autoregressive", "convex", "ordered")
 FORWARD = {"reverse": 0.0, "forward": 1.0}  # weight of the forward bound in every phase
-ODD = ("tanh", "asinh")
-LEAST_HIDDEN = {"mlp": 2, "transformer": 2, "rotation": 1}  # per electron
-FLOWS_SHOWN = {  # at least, at most, by kind of figure
-    "final_result": (1, 1),
-    "density": (1, 1),
-    "side_by_side": (1, 6),
-    "symmetry": (1, 4),
-    "pairs": (1, 6),
-    "ledger": (0, 0),
-    "scale": (0, 0),
-    "thermodynamics": (1, 4),
-    "bounds": (1, 40),
-}
+CATEGORIES = ("the talk", "symmetry", "trust", "beyond the talk", "all numbers")  # of the report
 
 
 # To JSON schema 3.0 is an integer; to range() and to a path it is not.
@@ -74,14 +62,73 @@ class Matrix(NamedTuple):
     comparisons: dict[str, Comparison]
 
 
+def schema(flows: Iterable[str] | None = None) -> dict[str, Any]:
+    """config/schema.yaml with what the files of flows, traps and figures say of themselves.
+
+    Args:
+        flows: those whose options are wanted; all, if left out.
+
+    Raises:
+        DeclarationError: one of these files does not say it.
+    """
+    content = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    sections = {
+        k: v["additionalProperties"] for k, v in content["properties"].items() if k in NAMED
+    }
+    trap = sections["systems"]["properties"]["trap"]
+    trap["enum"] = declared.names(declared.TRAPS)
+    trap["description"] += " " + "; ".join(
+        f"{name}: {declared.about_trap(name).rstrip('.')}" for name in trap["enum"]
+    )
+    known = declared.names(declared.FLOWS)
+    sections["architectures"]["properties"]["flow"]["enum"] = known
+    for flow in known if flows is None else (f for f in known if f in set(flows)):
+        options = {"flow": {}} | declared.architecture(flow).options
+        content["$defs"][flow] = dict(type="object", additionalProperties=False, properties=options)
+        chosen = {"properties": {"flow": {"const": flow}}}
+        rule = {"if": chosen, "then": {"$ref": f"#/$defs/{flow}"}}
+        sections["architectures"].setdefault("allOf", []).append(rule)
+    figure = sections["figures"]["properties"]
+    figure["kind"]["enum"] = declared.figures()
+    figure["kind"]["description"] += " " + " ".join(
+        f"{kind}: {declared.figure(kind).about}" for kind in figure["kind"]["enum"]
+    )
+    for kind in figure["kind"]["enum"]:
+        figure |= declared.figure(kind).options
+    return content
+
+
+def complete(config: dict[str, Any]) -> None:
+    """Fill in the defaults of a configuration that is fine, in place."""
+    _Completing(_schema_for(config)).validate(config)
+
+
+def _schema_for(config: Mapping[str, Any]) -> dict[str, Any]:
+    """With the options of the flows that are there only."""
+    architectures = config.get("architectures")
+    specs = architectures.values() if isinstance(architectures, Mapping) else ()
+    return schema([str(spec.get("flow")) for spec in specs if isinstance(spec, Mapping)])
+
+
+def _completed(validator: Any, properties: Any, instance: Any, part: Any) -> Iterator[Any]:
+    for name, inner in properties.items():
+        if isinstance(instance, dict) and "default" in inner:
+            instance.setdefault(name, copy.deepcopy(inner["default"]))
+    yield from _Validator.VALIDATORS["properties"](validator, properties, instance, part)
+
+
+_Completing = validators.extend(_Validator, {"properties": _completed})
+
+
 def check(config: Mapping[str, Any]) -> None:
     """Refuse a configuration that the schema does not allow.
 
     Raises:
         ConfigError: one sentence with the key, its value and the remedy.
+        DeclarationError: a file of a flow, trap or figure that does not say what it takes.
     """
     _refuse_unquoted_names(config)
-    errors = _Validator(yaml.safe_load(SCHEMA.read_text())).iter_errors(dict(config))
+    errors = _Validator(_schema_for(config)).iter_errors(dict(config))
     if error := best_match(errors):
         raise ConfigError(_sentence(error))
     for key, value in _numbers(config):
@@ -114,7 +161,7 @@ def matrix(config: Mapping[str, Any]) -> Matrix:
     ]
     for index, spec in enumerate(config["references"]):
         key = f"references[{index}]"
-        _known(f"{key}.system", spec["system"], config["systems"], "systems")
+        known(f"{key}.system", spec["system"], config["systems"], "systems")
         wanted += [(spec["system"], beta) for beta in betas(spec["beta"], f"{key}.beta")]
     figures = {name: _figure_cells(name, config) for name in config["figures"]}
     comparisons = {name: _comparison(name, config) for name in config["comparisons"]}
@@ -175,6 +222,16 @@ def reference_budget(system: str, beta: str, config: Mapping[str, Any]) -> dict[
     return dict(config["reference"]) | (own[0] if own else {})
 
 
+def exact_log_prob() -> list[str]:
+    """Flows that can be averaged over a group, or learn from samples."""
+    return [f for f in declared.names(declared.FLOWS) if declared.architecture(f).exact_log_prob]
+
+
+def alike() -> list[str]:
+    """Flows that can be annealed."""
+    return [f for f in declared.names(declared.FLOWS) if declared.architecture(f).alike]
+
+
 def seed_of(*words: Any) -> int:
     """A seed that belongs to these words alone; below 2^63."""
     return int(digest(words), 16) >> 1
@@ -191,18 +248,19 @@ def _checked_cell(name: str, spec: Mapping[str, Any], config: Mapping[str, Any])
         ("architecture", "architectures"),
         ("training", "trainings"),
     ):
-        _known(f"cells.{name}.{key}", spec[key], config[table], table)
+        known(f"cells.{name}.{key}", spec[key], config[table], table)
     architecture = config["architectures"][spec["architecture"]]
-    if sentence := _impossible(architecture, config["systems"][spec["system"]]["n"]):
-        raise ConfigError(f"architectures.{spec['architecture']}{sentence} (cell {name})")
+    flow = declared.architecture(architecture["flow"])
+    if sentence := flow.impossible(config["systems"][spec["system"]]["n"], architecture):
+        raise ConfigError(f"architectures.{spec['architecture']}.{sentence} (cell {name})")
     for key, plain, what in (
         ("symmetry", "none", "averaging"),
         ("objective", "reverse", "a likelihood"),
     ):
-        if spec[key] != plain and architecture["flow"] not in EXACT_LOG_PROB:
+        if spec[key] != plain and not flow.exact_log_prob:
             raise ConfigError(
                 f"cells.{name}.{key} is {spec[key]!r}, but {what} needs an exact log_prob, which a"
-                f" flow {architecture['flow']!r} lacks; choose from {', '.join(EXACT_LOG_PROB)}"
+                f" flow {architecture['flow']!r} lacks; choose from {', '.join(exact_log_prob())}"
             )
     if sentence := _ambiguous(spec, config["trainings"][spec["training"]]["phases"]):
         raise ConfigError(f"cells.{name}.objective is {spec['objective']!r}, but {sentence}")
@@ -220,8 +278,8 @@ def _checked_cell(name: str, spec: Mapping[str, Any], config: Mapping[str, Any])
 
 def _no_annealing(spec: Mapping[str, Any], flow: str, config: Mapping[str, Any]) -> str:
     """Why such a cell cannot be annealed; empty if it can."""
-    if flow not in PERMUTED:
-        return f" is given, but a flow {flow!r} is labelled; choose from {', '.join(PERMUTED)}"
+    if not declared.architecture(flow).alike:
+        return f" is given, but a flow {flow!r} is labelled; choose from {', '.join(alike())}"
     least, chains = 4 * config["reference"]["ladders"], spec["anneal"]["chains"]
     if chains < least:
         return f".chains is {chains}, below four for each of reference.ladders; take {least}"
@@ -276,68 +334,82 @@ def _unlearned(key: str, given: list[float | None]) -> str:
     return ""
 
 
-def _impossible(options: Mapping[str, Any], n: int) -> str:
-    """Why no flow of n electrons has these options; empty if one has."""
-    least = n * LEAST_HIDDEN.get(options["flow"], 0)
-    hidden = options.get("hidden", [])
-    if hidden and min(hidden) < least:
-        return f".hidden is {hidden}, but for {n} electrons use widths of at least {least}"
-    if "heads" in options and options["width"] % options["heads"]:
-        return f".heads is {options['heads']}, no divisor of width, which is {options['width']}"
-    if "nodes" in options and options["nodes"] <= 2 * options["modes"]:
-        return f".nodes is {options['nodes']}; take more than twice the {options['modes']} modes"
-    if options.get("rotation"):
-        if options["activation"] not in ODD:
-            return f".activation is {options['activation']!r}; with rotation use {' or '.join(ODD)}"
-        if any(c % 2 for c in options["channels"]):
-            return f".channels is {options['channels']}; with rotation use even numbers"
-    return ""
-
-
 def _figure_cells(name: str, config: Mapping[str, Any]) -> list[Cell]:
     spec = config["figures"][name]
     shown = spec["flows"]
-    least, most = FLOWS_SHOWN[spec["kind"]]
+    kind = declared.figure(spec["kind"])
+    least, most = kind.flows
     if not least <= len(shown) <= most:
         raise ConfigError(
             f"figures.{name}.flows holds {len(shown)} flows; kind {spec['kind']} shows"
             f" {least if least == most else f'at least {least}'}"
         )
-    if "marks" in spec and spec["kind"] != "bounds":
-        raise ConfigError(f"figures.{name} has marks, which only the kind bounds draws; leave them")
-    if spec["kind"] == "thermodynamics":
-        return _over_betas(name, config)
+    _refuse_options_of_others(name, spec)
+    expand = _over_betas if kind.betas == "all" else _at_one_beta
+    cells = expand(name, config)
+    for cell in cells:
+        _refuse_unfit(name, kind, cell.name, config)
+    if "run/comparisons" in kind.inputs.values() and not config["comparisons"]:
+        raise ConfigError(f"figures.{name} draws the comparisons, and there are none; add some")
+    return cells
+
+
+def _at_one_beta(name: str, config: Mapping[str, Any]) -> list[Cell]:
+    """The cells of a figure of one system at one beta."""
+    shown = config["figures"][name]["flows"]
     cells = [one_cell(f"figures.{name}.flows[{k}]", one, config) for k, one in enumerate(shown)]
     if len(systems := {(config["cells"][c.name]["system"], c.beta) for c in cells}) > 1:
         raise ConfigError(
             f"figures.{name}.flows are of {len(systems)} systems or betas,"
             f" {', '.join(f'{s} at beta {b}' for s, b in sorted(systems))}; show one at a time"
         )
-    if spec["kind"] == "final_result" and "family" in config["cells"][cells[0].name]:
-        raise ConfigError(
-            f"figures.{name} shows a training at one beta, and cells.{cells[0].name} is a family;"
-            " choose another kind"
-        )
-    if spec["kind"] == "symmetry":
-        for cell in cells:
-            if config["cells"][cell.name]["symmetry"] == "none":
-                raise ConfigError(
-                    f"figures.{name} shows what averaging does, but cells.{cell.name}.symmetry is"
-                    " 'none'; choose a cell that is averaged"
-                )
-    if spec["kind"] == "ledger" and not config["comparisons"]:
-        raise ConfigError(f"figures.{name} draws the comparisons, and there are none; add some")
     return cells
 
 
+def _refuse_options_of_others(name: str, spec: Mapping[str, Any]) -> None:
+    for key in spec:
+        kinds = [kind for kind in declared.figures() if key in declared.figure(kind).options]
+        if kinds and spec["kind"] not in kinds:
+            which = f"kind{'s' * (len(kinds) > 1)} {' and '.join(kinds)}"
+            verb = "draw" if len(kinds) > 1 else "draws"
+            raise ConfigError(
+                f"figures.{name} has {key}, which only the {which} {verb}; leave them"
+            )
+
+
+def _refuse_unfit(name: str, kind: declared.Figure, cell: str, config: Mapping[str, Any]) -> None:
+    """Refuse a cell that has not what the figure shows."""
+    spec = config["cells"][cell]
+    flow = config["architectures"][spec["architecture"]]["flow"]
+    if "flow/grid" in kind.inputs.values() and not declared.architecture(flow).is_map:
+        raise ConfigError(
+            f"figures.{name} shows what a map does to z, but cells.{cell} has the flow {flow!r},"
+            " which is none; choose another cell"
+        )
+    if "family" in spec and any(table.startswith("training/") for table in kind.inputs.values()):
+        raise ConfigError(
+            f"figures.{name} shows a training at one beta, and cells.{cell} is a family;"
+            " choose another kind"
+        )
+    if "flow/anneal" in kind.inputs.values() and "anneal" not in spec:
+        raise ConfigError(
+            f"figures.{name} shows what annealing does, but cells.{cell} has no 'anneal'; add it"
+        )
+    if kind.averaged and spec["symmetry"] == "none":
+        raise ConfigError(
+            f"figures.{name} shows what averaging does, but cells.{cell}.symmetry is"
+            " 'none'; choose a cell that is averaged"
+        )
+
+
 def _over_betas(name: str, config: Mapping[str, Any]) -> list[Cell]:
-    """The cells of a figure of thermodynamics: each flow that is shown, at all its betas."""
+    """The cells of a figure over beta: each flow that is shown, at all its betas."""
     cells = []
     for k, spec in enumerate(config["figures"][name]["flows"]):
         key = f"figures.{name}.flows[{k}]"
         if "beta" in spec:
             raise ConfigError(f"{key}.beta is {spec['beta']!r}, but all are shown; leave it out")
-        _known(f"{key}.cell", spec["cell"], config["cells"], "cells")
+        known(f"{key}.cell", spec["cell"], config["cells"], "cells")
         values = config["cells"][spec["cell"]]["beta"]
         values = values if isinstance(values, list) else [values]
         cells += [one_cell(key, spec | {"beta": beta}, config) for beta in values]
@@ -354,7 +426,7 @@ def _refuse_without_reference(
 ) -> None:
     """Refuse what is held against Monte Carlo where nobody asked for any: only families can be.
 
-    Of thermodynamics, one beta with a reference is enough.
+    Of a figure over all betas, one with a reference is enough.
     """
     systems = [config["cells"][cell.name]["system"] for cell in cells]
     missing = [
@@ -363,7 +435,9 @@ def _refuse_without_reference(
         if (s, c.beta) not in references
     ]
     section, _, name = key.partition(".")
-    curves = section == "figures" and config["figures"][name]["kind"] == "thermodynamics"
+    curves = (
+        section == "figures" and declared.figure(config["figures"][name]["kind"]).betas == "all"
+    )
     if missing and not (curves and len(missing) < len(cells)):
         raise ConfigError(
             f"{key} needs the reference of {missing[0]}, which a family does not bring along;"
@@ -376,7 +450,7 @@ def _comparison(name: str, config: Mapping[str, Any]) -> Comparison:
     key = f"comparisons.{name}"
     sides = {side: spec[side] for side in ("cell", "against") if side in spec}
     for side, cell in sides.items():
-        _known(f"{key}.{side}", cell, config["cells"], "cells")
+        known(f"{key}.{side}", cell, config["cells"], "cells")
     systems = [config["cells"][cell]["system"] for cell in sides.values()]
     if len(set(systems)) > 1:
         raise ConfigError(
@@ -405,18 +479,23 @@ def one_cell(key: str, spec: Mapping[str, Any], config: Mapping[str, Any]) -> Ce
     Raises:
         ConfigError: there is none; ``key`` is where it was asked for.
     """
-    _known(f"{key}.cell", spec["cell"], config["cells"], "cells")
+    known(f"{key}.cell", spec["cell"], config["cells"], "cells")
     cell = config["cells"][spec["cell"]]
     if "beta" not in spec:
         raise ConfigError(f"{key} lacks 'beta'; add it")
     beta = canonical_beta(spec["beta"], f"{key}.beta")
-    _known(f"{key}.beta", beta, betas(cell["beta"], ""), f"cells.{spec['cell']}.beta")
+    known(f"{key}.beta", beta, betas(cell["beta"], ""), f"cells.{spec['cell']}.beta")
     seed = spec.get("seed", cell["seeds"][0])
-    _known(f"{key}.seed", seed, cell["seeds"], f"cells.{spec['cell']}.seeds")
+    known(f"{key}.seed", seed, cell["seeds"], f"cells.{spec['cell']}.seeds")
     return Cell(spec["cell"], beta, seed)
 
 
-def _known(key: str, value: Any, table: Any, where: str) -> None:
+def known(key: str, value: Any, table: Any, where: str) -> None:
+    """Refuse a name that a table has not.
+
+    Raises:
+        ConfigError: with the key, the name, and those that there are.
+    """
     if value not in table:
         choices = ", ".join(map(str, table)) or "nothing"
         raise ConfigError(

@@ -16,7 +16,6 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tens
     "tanh": (torch.tanh, lambda a: 1 - torch.tanh(a) ** 2),
     "asinh": (torch.asinh, lambda a: (1 + a**2).rsqrt()),
 }
-ODD = ("tanh", "asinh")  # sigma(-a) = -sigma(a), which a quarter turn needs
 
 
 class InverseError(ArithmeticError):
@@ -109,17 +108,6 @@ def network(
         a = nn.functional.linear(a, W, b)
         transposed = transposed @ W.T
     return a, transposed.expand(len(z), -1, -1).mT
-
-
-def known_activation(activation: str, choices: Iterable[str] = ACTIVATIONS) -> str:
-    """The activation, if it is one of ``choices``.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if activation not in choices:
-        raise ValueError(f"unknown activation {activation!r}; choose from {', '.join(choices)}")
-    return activation
 
 
 def truncated_normal(

@@ -1,7 +1,7 @@
 """The talk's autoregressive MLP: masked networks, one coordinate after the other."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from zuko.nn import MaskedLinear, MaskedMLP
 
 from qdflow.bases import Gaussian
 from qdflow.flows._dense import network, truncated_normal
+from qdflow.flows._options import Count, NotNegative, Positive, Widths
 from qdflow.flows.base import Flow
 from qdflow.system import System
 
@@ -32,10 +33,10 @@ class Autoregressive(Flow):
         self,
         system: System,
         generator: torch.Generator,
-        hidden: Sequence[int] = (128, 128),
-        layers: int = 2,
-        position_std: float = 1.0,
-        width: float = 0.3,
+        hidden: Annotated[Widths, {"minItems": 1}] = (128, 128),
+        layers: Count = 2,
+        position_std: NotNegative = 1.0,
+        width: Positive = 0.3,
     ) -> None:
         """At first every electron stays near a place of its own, drawn at random.
 
@@ -43,16 +44,11 @@ class Autoregressive(Flow):
             system: gives n.
             generator: of the initial parameters.
             hidden: widths of each masked MLP.
-            layers: with an MLP of its own each.
-            position_std: of the initial places.
-            width: initial s of the last layer.
-
-        Raises:
-            ValueError: no layer.
+            layers: masked MLPs, one after the other, every second one backwards.
+            position_std: of the places where the electrons start.
+            width: of each coordinate around its place at the start.
         """
         super().__init__()
-        if layers < 1:
-            raise ValueError(f"layers is {layers}; a flow needs at least 1")
         self.base = Gaussian(system.n)
         self.layers = nn.ModuleList(
             _Layer(2 * system.n, hidden, bool(k % 2), generator) for k in range(layers)

@@ -104,6 +104,6 @@ def drawn(flow: Flow, size: int, generator: torch.Generator, chunk: int = 1000) 
 
 
 def minority_fraction(sign: Tensor) -> float:
-    """The share of the rarer sign of the determinant; above 0 the map is known to fold."""
+    """The share of the rarer sign (size,) of the determinant; above 0 the map is known to fold."""
     positive = (sign > 0).double().mean().item()
     return min(positive, 1 - positive)

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from qdflow import bases
 from qdflow.flows._dense import InverseError
 from qdflow.flows._determinant import log_dets
+from qdflow.flows._options import BaseName, Count
 from qdflow.flows._radial import Radial
 from qdflow.flows.base import Flow
 from qdflow.inverse import convex_newton
@@ -45,6 +46,7 @@ class Convex(Flow):
     """
 
     claim = "gradients of strictly convex functions"
+    symmetry = "permutation"  # and that of the trap
     exact_log_prob = True
     exact_inverse = True
 
@@ -52,27 +54,22 @@ class Convex(Flow):
         self,
         system: System,
         generator: torch.Generator,
-        base: str = "ginibre",
-        layers: int = 6,
-        ramps: int = 8,
+        base: BaseName = "ginibre",
+        layers: Count = 6,
+        ramps: Count = 8,
     ) -> None:
         """Layers that open holes and keep the size, which is that of the virial theorem at T = 0.
 
         Args:
             system: gives n and, by its trap, the size of the dot.
             generator: of the samples of the base that are measured for it.
-            base: a name in `bases.BASES`.
-            layers: gradients, one after the other.
-            ramps: of A and of B in each of them.
-
-        Raises:
-            ValueError: no layer, no ramp, or an unknown base.
+            base: what z is drawn from: normal numbers, or eigenvalues of random matrices.
+            layers: gradients of convex functions, one after the other.
+            ramps: of the function of a distance, each for one and for two electrons, a layer.
         """
         super().__init__()
         group = TRAPS[system.trap].group
         self.symmetry = f"permutation+{group}"
-        if min(layers, ramps) < 1:
-            raise ValueError(f"layers is {layers} and ramps is {ramps}; both must be at least 1")
         self.base = bases.build(base, system.n)
         z = self.base.sample(
             min(500, _piece(system.n)), generator, torch.zeros((), dtype=torch.float64)

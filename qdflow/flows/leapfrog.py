@@ -1,9 +1,9 @@
 """Leapfrog steps with learned forces, in the space of positions and momenta."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from qdflow import bases
 from qdflow.flows._forces import radial, repulsion, shears
+from qdflow.flows._options import BaseName, Count
 from qdflow.flows.base import Draw, Flow
 from qdflow.system import TRAPS, System
 
@@ -39,6 +40,7 @@ class Leapfrog(Flow):
     """
 
     claim = "shears of positions and momenta"
+    symmetry = "permutation"  # and that of the trap
     exact_inverse = True
     width = 4
 
@@ -46,30 +48,23 @@ class Leapfrog(Flow):
         self,
         system: System,
         generator: torch.Generator,
-        base: str = "ginibre",
-        layers: int = 12,
-        radial: int = 6,
-        refresh: int = 0,
+        base: BaseName = "ginibre",
+        layers: Count = 12,
+        radial: Count = 6,
+        refresh: Annotated[int, {"minimum": 0}] = 0,
     ) -> None:
         """Nearly the base, scaled to the size of the dot, with forces that share a weak push.
 
         Args:
             system: gives n and, by its trap, the size of the dot and the symmetry.
             generator: of the samples of the base that are measured for it.
-            base: of the positions, a name in `bases.BASES`.
-            layers: of two shears each; one more of the momenta follows.
+            base: what positions are drawn from.
+            layers: shears of the momenta and of the positions, one after the other.
             radial: softened Coulomb forces in the sum that makes up a pair's force.
-            refresh: how often, at even distances in the layers, momenta are mixed with fresh ones.
-
-        Raises:
-            ValueError: no layer, no radial function, more refreshments than layers, or an unknown
-                base.
+            refresh: how often, at even distances in the layers, momenta are mixed with fresh ones;
+                at most once a layer.
         """
         super().__init__()
-        if min(layers, radial) < 1:
-            raise ValueError(f"layers is {layers} and radial is {radial}; both must be at least 1")
-        if not 0 <= refresh <= layers:
-            raise ValueError(f"refresh is {refresh}; choose from 0 to the {layers} layers")
         n = system.n
         positions = bases.build(base, n)
         self.symmetry = f"permutation+{TRAPS[system.trap].group}"
@@ -220,14 +215,14 @@ class Force(NamedTuple):
         return f + self.along_trap(x) if self.along_trap else f
 
     def shears(self, y: Tensor, g: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """p -> g p + f(x), x -> a x + b p, one after the other."""
+        """p -> g p + f(x), x -> a x + b p, one after the other.  y (4, n, size), x before p."""
         if self.along_trap:
             x, p = y.split(2)
             y = torch.cat([x, p + self.along_trap(x) / g])
         return shears(y, torch.stack([g, self.k, a, b]), *self.phi, *self.chi)
 
     def unsheared(self, y: Tensor, g: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """What `shears` takes to y."""
+        """What `shears` takes to y (4, n, size)."""
         x, p = y.split(2)
         x = (x - b * p) / a
         return torch.cat([x, (p - self(x)) / g])
@@ -246,6 +241,14 @@ class Radial(nn.Module):
     def forward(self) -> list[Terms]:
         """1 / delta^2 and c of each layer."""
         return list(zip(torch.exp(-2 * self.log_delta).unbind(), self.c.unbind(), strict=True))
+
+
+def impossible(_: int, options: Mapping[str, Any]) -> str:
+    """Why no flow has these options; empty if one has. Known to the plan."""
+    layers, refresh = options["layers"], options["refresh"]
+    if refresh > layers:
+        return f"refresh is {refresh}; choose from 0 to the {layers} layers"
+    return ""
 
 
 build = Leapfrog

@@ -1,14 +1,16 @@
 """The talk's flow: z -> sigma(W_1 z + b_1) -> ... -> x = W_k z_{k-1} + b_k."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qdflow.bases import Gaussian
-from qdflow.flows._dense import ACTIVATIONS, DenseFlow, known_activation, network, truncated_normal
+from qdflow.flows._dense import ACTIVATIONS, DenseFlow, network, truncated_normal
 from qdflow.flows._determinant import log_det
+from qdflow.flows._options import Activation, NotNegative, Positive, Widths
 from qdflow.system import System
 
 
@@ -23,10 +25,10 @@ class MLP(DenseFlow):
         self,
         system: System,
         generator: torch.Generator,
-        hidden: Sequence[int] = (64, 64),
-        activation: str = "softplus",
-        weight_std: float = 0.1,
-        bias_std: float = 1.0,
+        hidden: Widths = (64, 64),
+        activation: Activation = "softplus",
+        weight_std: Positive = 0.1,
+        bias_std: NotNegative = 1.0,
     ) -> None:
         """Weights and biases start truncated normal, cut at two standard deviations.
 
@@ -34,21 +36,14 @@ class MLP(DenseFlow):
             system: gives n.
             generator: of the initial parameters.
             hidden: widths between the 2 n inputs and the 2 n outputs, none below 2 n.
-            activation: a name in `ACTIVATIONS`.
-            weight_std, bias_std: before the cut; defaults as in the talk's notebook.
-
-        Raises:
-            ValueError: a layer is narrower than 2 n, or the activation is unknown.
+            activation: between the layers.
+            weight_std: of the initial weights, before they are cut at two standard deviations.
+            bias_std: of the initial biases, before they are cut at two standard deviations.
         """
         super().__init__()
         width = 2 * system.n
-        if min(hidden, default=width) < width:
-            raise ValueError(
-                f"hidden layers {list(hidden)} are narrower than the {width} coordinates:"
-                f" the determinant would vanish; use widths of at least {width}"
-            )
         self.base = Gaussian(system.n)
-        self.activation = known_activation(activation)
+        self.activation = activation
         if max(hidden, default=width) == width:
             self.claim = "square layers and an injective activation"
         sizes = [width, *hidden, width]
@@ -75,6 +70,14 @@ class MLP(DenseFlow):
                 x = sigma(x)
             x = nn.functional.linear(x, W, b)
         return x.unflatten(1, (-1, 2)), *log_det([*self.weights], slopes)
+
+
+def impossible(n: int, options: Mapping[str, Any]) -> str:
+    """Why no flow of n electrons has these options; empty if one has. Known to the plan."""
+    hidden, least = options["hidden"], 2 * n
+    if hidden and min(hidden) < least:  # the determinant would vanish
+        return f"hidden is {hidden}, but for {n} electrons use widths of at least {least}"
+    return ""
 
 
 build = MLP

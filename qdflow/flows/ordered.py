@@ -1,8 +1,8 @@
 """Electrons placed one after the other, from the centre outwards, where the others leave room."""
 
 import math
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from qdflow.flows._causal import Block, Past, linear
 from qdflow.flows._conditionals import Ring, Weibulls, uniform
 from qdflow.flows._dense import truncated_normal
+from qdflow.flows._options import Count, Positive
 from qdflow.flows.base import Draw, Flow
 from qdflow.system import TRAPS, System
 
@@ -43,6 +44,7 @@ class Ordered(Flow):
     """
 
     claim = "a product of normalised conditional densities"
+    symmetry = "permutation"  # and rotation, in an isotropic trap
     exact_log_prob = True
     reparametrised = False
     log_beta = "angle.log_c.bias"
@@ -51,13 +53,13 @@ class Ordered(Flow):
         self,
         system: System,
         generator: torch.Generator,
-        width: int = 64,
-        heads: int = 4,
-        blocks: int = 3,
-        components: int = 10,
-        modes: int = 16,
-        nodes: int = 128,
-        stiffness: float = 10.0,
+        width: Count = 64,
+        heads: Count = 4,
+        blocks: Count = 3,
+        components: Count = 10,
+        modes: Count = 16,
+        nodes: Annotated[int, {"minimum": 3}] = 128,
+        stiffness: Positive = 10.0,
     ) -> None:
         """Starts with every electron somewhere around, but clear of those before.
 
@@ -67,20 +69,13 @@ class Ordered(Flow):
             width: of a token.
             heads: of the attention, a divisor of the width.
             blocks: of the transformer.
-            components: of the mixture for w.
-            modes: of the Fourier series.
-            nodes: of the ring.
-            stiffness: c at the start; near the beta of the training. A family starts with beta.
-
-        Raises:
-            ValueError: the heads do not divide the width, or the ring has too few nodes to tell
-                the modes apart.
+            components: of the mixture of Weibull distributions for the next radius.
+            modes: of the Fourier series for the angle around each electron before.
+            nodes: angles between which ln p is linear; more than twice the modes.
+            stiffness: factor of the energy of a place in the exponent of its probability, at the
+                start of the training; near beta. A family starts with beta.
         """
         super().__init__()
-        if width % heads:
-            raise ValueError(f"{heads} heads do not divide the width {width}; choose a divisor")
-        if nodes <= 2 * modes:
-            raise ValueError(f"{nodes} nodes cannot hold {modes} modes; take more than {2 * modes}")
         self.n = system.n
         self.isotropic = TRAPS[system.trap].isotropic_quadratic
         self.symmetry = "permutation+rotation" if self.isotropic else "permutation"
@@ -318,6 +313,16 @@ def _coulomb(r: Tensor, R: Tensor, Phi: Tensor, directions: Tensor) -> Tensor:
 def _gaps(r: Tensor) -> Tensor:
     """r_i^2 - r_{i-1}^2, r_0 = 0.  (size, k) -> (size, k)."""
     return r.square().diff(dim=1, prepend=torch.zeros_like(r[:, :1]))
+
+
+def impossible(_: int, options: Mapping[str, Any]) -> str:
+    """Why no flow has these options; empty if one has. Known to the plan."""
+    width, heads, modes, nodes = (options[key] for key in ("width", "heads", "modes", "nodes"))
+    if width % heads:
+        return f"heads is {heads}, no divisor of width, which is {width}"
+    if nodes <= 2 * modes:
+        return f"nodes is {nodes}; take more than twice the {modes} modes"
+    return ""
 
 
 build = Ordered

@@ -1,19 +1,15 @@
 """The talk's permutation-equivariant layers: [P, W] = 0 and P b = b."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from qdflow.bases import Gaussian
-from qdflow.flows._dense import (
-    ACTIVATIONS,
-    ODD,
-    DenseFlow,
-    known_activation,
-    truncated_normal,
-)
+from qdflow.flows._dense import ACTIVATIONS, DenseFlow, truncated_normal
+from qdflow.flows._options import Activation, NotNegative, Positive
 from qdflow.flows.rotation import turning
 from qdflow.system import System
 
@@ -36,40 +32,33 @@ class Permutation(DenseFlow):
         self,
         system: System,
         generator: torch.Generator,
-        channels: Sequence[int] = (2, 2),
-        activation: str = "asinh",
+        channels: Sequence[Annotated[int, {"minimum": 2}]] = (2, 2),
+        activation: Activation = "asinh",
         tied: bool = False,
         rotation: bool = False,
-        weight_std: float = 0.05,
-        bias_std: float = 0.3,
+        weight_std: Positive = 0.05,
+        bias_std: NotNegative = 0.3,
     ) -> None:
         """Each electron by itself starts near x = z, what it learns of the others near 0.
 
         Args:
             system: gives n.
             generator: of the initial parameters.
-            channels: of each electron between the layers, 2 throughout in the talk's form; if
-                ``tied``, inside the maps, one after the other.
-            activation: a name in `ACTIVATIONS`.
-            tied: convex gradients s x + W^T sigma(W x + b), and one layer of the talk's last.
-            rotation: lambda and gamma of blocks (a, b; -b, a) and C = 0, so that the density has
-                C4 as well. Takes an odd activation and an even number of channels.
-            weight_std: of the noise on the initial weights; of gamma, n times less.
-            bias_std: of the initial biases.
-
-        Raises:
-            ValueError: fewer than two channels, an odd number of them with ``rotation``, or an
-                unknown activation.
+            channels: of each electron between the layers, or inside of tied ones; none below 2,
+                and 2 throughout in the talk.
+            activation: between the layers; with `rotation`, an odd one (tanh, asinh).
+            tied: maps s x + W^T sigma(W x + b), which never fold, instead of layers, which do if
+                wider than 2. One layer of the talk's comes last.
+            rotation: whether the layers commute with quarter turns as well: lambda and gamma are
+                made of blocks (a, b; -b, a), and C = 0. Takes an even number of channels.
+            weight_std: of the noise on the initial weights; n times less on those of the others'
+                sum.
+            bias_std: of the initial biases, before they are cut at two standard deviations.
         """
         super().__init__()
         unit = 2 if rotation else 1
-        if any(c < 2 or c % unit for c in channels):
-            raise ValueError(
-                f"channels {list(channels)} must be at least 2, or the determinant would vanish,"
-                " and even with rotation"
-            )
         self.base = Gaussian(system.n)
-        self.activation = known_activation(activation, ODD if rotation else ACTIVATIONS)
+        self.activation = activation
         self.rotation = rotation
         if rotation:
             self.symmetry = "permutation+c4"
@@ -141,6 +130,16 @@ def _near_identity(
     index = torch.arange(max(rows, columns))
     plane[index % rows, index % columns] += (min(rows, columns) / max(rows, columns)) ** 0.5
     return start
+
+
+def impossible(_: int, options: Mapping[str, Any]) -> str:
+    """Why no flow has these options; empty if one has. Known to the plan."""
+    if options["rotation"]:
+        if options["activation"] not in ("tanh", "asinh"):
+            return f"activation is {options['activation']!r}; with rotation use tanh or asinh"
+        if any(c % 2 for c in options["channels"]):
+            return f"channels is {options['channels']}; with rotation use even numbers"
+    return ""
 
 
 build = Permutation

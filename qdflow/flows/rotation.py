@@ -1,13 +1,15 @@
 """The talk's rotation-equivariant layers: [R, W] = 0 and b = 0."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qdflow.bases import Gaussian
-from qdflow.flows._dense import ODD, DenseFlow, known_activation, network, truncated_normal
+from qdflow.flows._dense import DenseFlow, network, truncated_normal
+from qdflow.flows._options import OddActivation, Positive, Widths
 from qdflow.system import System
 
 
@@ -29,33 +31,25 @@ class Rotation(DenseFlow):
         self,
         system: System,
         generator: torch.Generator,
-        hidden: Sequence[int] = (32, 32),
-        activation: str = "asinh",
-        weight_std: float = 0.1,
-        leader_std: float = 2.0,
+        hidden: Widths = (32, 32),
+        activation: OddActivation = "asinh",
+        weight_std: Positive = 0.1,
+        leader_std: Positive = 2.0,
     ) -> None:
         """Blocks start truncated normal, cut at two standard deviations.
 
         Args:
             system: gives n.
             generator: of the initial parameters.
-            hidden: widths in vectors of the plane, none below n.
-            activation: an odd one, in `ODD`.
-            weight_std: of a and b, before the cut.
-            leader_std: the same for what the first layer takes from the first vector of z.
-
-        Raises:
-            ValueError: a layer holds fewer than n vectors, or the activation is not odd.
+            hidden: widths between the layers in vectors of the plane, none below n.
+            activation: between the layers; an odd one, or quarter turns are no symmetry.
+            weight_std: of the initial weights, before they are cut at two standard deviations.
+            leader_std: of those that multiply the first vector of z.
         """
         super().__init__()
         n = system.n
-        if min(hidden, default=n) < n:
-            raise ValueError(
-                f"hidden layers {list(hidden)} hold fewer vectors than the {n} electrons:"
-                f" the determinant would vanish; use widths of at least {n}"
-            )
         self.base = Gaussian(n)
-        self.activation = known_activation(activation, ODD)
+        self.activation = activation
         if max(hidden, default=n) == n:
             self.claim = "square layers and an injective activation"
         self.blocks = nn.ParameterList(
@@ -73,6 +67,14 @@ def turning(ab: Tensor) -> Tensor:
     a, b = ab
     rows = torch.stack([torch.stack([a, b], -1), torch.stack([-b, a], -1)], 1)
     return rows.reshape(2 * a.shape[0], 2 * a.shape[1])
+
+
+def impossible(n: int, options: Mapping[str, Any]) -> str:
+    """Why no flow of n electrons has these options; empty if one has. Known to the plan."""
+    hidden = options["hidden"]
+    if hidden and min(hidden) < n:  # the determinant would vanish
+        return f"hidden is {hidden}, but for {n} electrons use widths of at least {n}"
+    return ""
 
 
 build = Rotation

@@ -1,12 +1,14 @@
 """The talk's MLP + Transformer: the MLP, then transformer blocks over the electrons."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qdflow.flows._dense import DenseFlow, truncated_normal
+from qdflow.flows._options import Activation, Count, Widths
 from qdflow.flows.mlp import MLP
 from qdflow.system import System
 
@@ -22,28 +24,24 @@ class Transformer(DenseFlow):
         self,
         system: System,
         generator: torch.Generator,
-        hidden: Sequence[int] = (64, 64),
-        activation: str = "softplus",
-        blocks: int = 1,
-        width: int = 16,
-        heads: int = 2,
+        hidden: Widths = (64, 64),
+        activation: Activation = "softplus",
+        blocks: Count = 1,
+        width: Count = 16,
+        heads: Count = 2,
     ) -> None:
         """The MLP's parameters come first from the generator: they are those of `MLP` alone.
 
         Args:
             system: gives n.
             generator: of the initial parameters.
-            hidden, activation: of the MLP.
-            blocks: transformer blocks after it.
+            hidden: widths of the MLP between its 2 n inputs and outputs, none below 2 n.
+            activation: between the layers of the MLP.
+            blocks: transformer blocks after the MLP.
             width: of a token.
             heads: of the attention, a divisor of the width.
-
-        Raises:
-            ValueError: as for `MLP`; or the heads do not divide the width.
         """
         super().__init__()
-        if width % heads:
-            raise ValueError(f"{heads} heads do not divide the width {width}; choose a divisor")
         self.mlp = MLP(system, generator, hidden, activation)
         self.base = self.mlp.base
         self.blocks = nn.ModuleList(Block(width, heads, generator) for _ in range(blocks))
@@ -143,6 +141,17 @@ class Block(nn.Module):
 def _inner(a: Tensor, b: Tensor) -> Tensor:
     """Inner products over the last axis; for short ones faster than a batched product."""
     return (a * b).sum(-1)
+
+
+def impossible(n: int, options: Mapping[str, Any]) -> str:
+    """Why no flow of n electrons has these options; empty if one has. Known to the plan."""
+    hidden, least = options["hidden"], 2 * n
+    if hidden and min(hidden) < least:  # the determinant would vanish
+        return f"hidden is {hidden}, but for {n} electrons use widths of at least {least}"
+    width, heads = options["width"], options["heads"]
+    if width % heads:
+        return f"heads is {heads}, no divisor of width, which is {width}"
+    return ""
 
 
 build = Transformer

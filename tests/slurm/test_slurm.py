@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch
 import yaml
-from test_workflow import SMOKE
+from pipeline import SMOKE
 
 from qdflow import checkpoint, tables
 from qdflow.summary import COLUMNS
@@ -180,11 +180,11 @@ def test_what_trains_or_samples_gets_a_gpu_and_nothing_else_does(smoke):
         assert {job["JobState"] for job in kind} == {"COMPLETED"}, name
     counts = {name: len(kind) for name, kind in found.items()}
     assert counts == {
-        "reference": 3,
+        "reference": 4,
         "train": 12,
         "anneal": 1,
         "samples": 4,
-        "looks": 7,
+        "looks": 8,
         "tables": 1,
     }
 
@@ -198,7 +198,9 @@ def test_jobs_ask_for_what_they_need(smoke):
     # one after the other, by the memory of one and the time of all
     (tables_job,) = found["tables"]
     assert (tables_job["NumCPUs"], tables_job["MinMemoryNode"]) == ("1", "1500M")
-    assert tables_job["TimeLimit"] == "01:00:00"
+    drawn = list((smoke[1] / "results/smoke/figures").glob("*.[pg][ni][gf]"))  # and films
+    hours, minutes = divmod(5 * (len(drawn) + 3), 60)
+    assert tables_job["TimeLimit"] == f"{hours:02}:{minutes:02}:00"
 
 
 def test_a_node_that_fails_costs_nothing_that_was_finished(smoke, local, cluster):

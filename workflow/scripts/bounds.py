@@ -26,7 +26,7 @@ reference = tables.read(snakemake.input.reference, "reference", tables.REFERENCE
 most = job["bounds"]["samples"]
 samples = Samples(
     tables.positions(own)[:most],
-    own["log_q"].to_numpy()[:most],
+    own["log_q"].to_numpy(copy=True)[:most],  # torch warns of arrays that nobody may write to
     tables.chains(reference, most),
 )
 exact = pick(tables.read(snakemake.input.exact, "reference", COLUMNS), "F")

@@ -1,4 +1,4 @@
-"""Put the numbers of finished runs into pages, between their marks, and their figures into docs/.
+"""Put the numbers of finished runs into pages, between their marks.
 
 Usage: docs.py RESULTS_FOLDER [RESULTS_FOLDER ...] PAGE [PAGE ...]
 
@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from qdflow import comparison, summary, tables
 
@@ -68,6 +67,3 @@ except ValueError as error:
     sys.exit(f"a mark in {names[0]} asks for what {names[1]} does not hold: {error}")
 for page, text in changed.items():
     page.write_text(text)
-for path in sorted(path for folder in folders for path in (folder / "figures").glob("*.png")):
-    # 256 colours: a third of the bytes, and no difference on a page
-    Image.open(path).convert("RGB").quantize(256).save(Path("docs") / path.name, optimize=True)

@@ -1,17 +1,34 @@
 """Density maps of Monte Carlo and of flows, side by side with their F."""
 
 from failures import sentences
+from matplotlib.figure import Figure
 
-from qdflow import plotting
+from qdflow import captions, densities, plotting
 from qdflow.panels import read_shown
 
-sentences(snakemake)
-job = snakemake.params.job
-shown = read_shown(**dict(snakemake.input.items()), labels=job["labels"])
-panels = [shown.mc, *shown.flows]
+FIGURE = {"flows": (1, 6)}
 
-with plotting.style():
+sentences(snakemake)
+job, out = snakemake.params.job, snakemake.output
+shown = read_shown(**dict(snakemake.input.items()), labels=job["labels"])
+
+
+def draw() -> Figure:
+    """A map for each."""
+    panels = [shown.mc, *shown.flows]
     figure, axes = plotting.figure(len(panels), job["title"])
-    plotting.show_densities(axes, [p.x for p in panels], [p.title for p in panels])
-    for path in (snakemake.output.pdf, snakemake.output.png):
-        plotting.save(figure, path)
+    densities.show_densities(axes, [p.x for p in panels], [p.title for p in panels])
+    return figure
+
+
+plotting.publish(draw, [out.pdf, out.png], [out.column])
+captions.write(
+    f"""
+    Densities of Monte Carlo and of flows on one scale: {shown.place}. Look for rings as sharp and
+    as round as those of Monte Carlo; a density may look right and its F be far off, as the map does
+    not show how electrons avoid each other.
+
+    {shown.gaps}
+    """,
+    out.caption,
+)

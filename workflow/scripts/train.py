@@ -11,6 +11,7 @@ from qdflow import checkpoint, device, flows, tables
 from qdflow.family import Family, rebuild
 from qdflow.flows.base import drawn
 from qdflow.progress import progress
+from qdflow.snapshots import Snapshots
 from qdflow.symmetry import Averaged
 from qdflow.system import System
 from qdflow.train import HISTORY, Phase, train
@@ -40,6 +41,8 @@ if path := snakemake.input.get("start"):
 density = Averaged(flow, job["average"]) if job["average"] else flow
 
 saved = Path(job["saved"])
+total = sum(phase.steps for phase in phases)
+snapshots = Snapshots(flow, saved.with_suffix(""), total)
 wc = snakemake.wildcards
 label = f"train {wc.cell} {wc.at} seed={wc.seed}"
 with progress(label, Path(snakemake.log[0])) as report, stopping() as stop:
@@ -51,18 +54,17 @@ with progress(label, Path(snakemake.log[0])) as report, stopping() as stop:
         generator,
         training["clip"],
         saved,
-        report=report,
+        report=snapshots.watching(report),
         reference=reference,
         lessons=lessons,
         stop=stop,
     )
 
 note = {"config": job, "seed": job["seed"], "device": device.name(where)}
-model = {
-    "parameters": flow.state_dict(),
-    "architecture": job["architecture"],
-    "system": job["system"],
-} | {key: job[key] for key in ("beta", "family") if key in job}
+kept = ("architecture", "system", "beta", "family")
+model = {key: job[key] for key in kept if key in job}
 tables.write(pd.DataFrame(history), snakemake.output.history, HISTORY, **note)
-checkpoint.save(model, Path(snakemake.output.model))
+checkpoint.save(model | snapshots.gathered(), Path(snakemake.output.snapshots))
+checkpoint.save({"parameters": flow.state_dict()} | model, Path(snakemake.output.model))
 saved.unlink(missing_ok=True)
+snapshots.clear()
