@@ -32,7 +32,7 @@ HISTORY = {  # columns and their units
 }
 _SKIPPED, _RATE = (list(HISTORY).index(name) for name in ("skipped", "learning_rate"))
 _log = logging.getLogger(__name__)
-CACHED = 256  # samples at a time on a processor, so that what they need stays in its cache
+CACHED = 512  # samples at a time on a processor, so that what they need stays in its cache
 COLD = 0.04  # first learning rate of a warm-up over the largest
 PATIENCE = 50  # non-finite steps in a row before training is given up
 
