@@ -472,6 +472,8 @@ rule frames:
         f"{FLOW}/frames.parquet",
     log:
         f"{RESULTS}/logs/frames/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/frames/{{cell}}/beta{{beta}}/seed{{seed}}.tsv"
     conda:
         "envs/flows.yaml"
     resources:
@@ -489,6 +491,8 @@ rule grid:
         f"{FLOW}/grid.parquet",
     log:
         f"{RESULTS}/logs/grid/{{cell}}/beta{{beta}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/grid/{{cell}}/beta{{beta}}/seed{{seed}}.tsv"
     conda:
         "envs/flows.yaml"
     resources:

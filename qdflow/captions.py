@@ -22,8 +22,8 @@ def write(text: str, path: Path | str) -> None:
 
 
 def listed(items: Iterable[str]) -> str:
-    """One sentence's list: a, b and c."""
-    *first, last = items
+    """One sentence's list: a, b and c; empty of nothing."""
+    *first, last = [*items] or [""]
     return f"{', '.join(first)} and {last}" if first else last
 
 

@@ -22,6 +22,7 @@ th, td { padding: .25em .6em; text-align: left; border-bottom: 1px solid #ddd; v
 th { position: sticky; top: 0; background: #eee; cursor: pointer; white-space: nowrap }
 th[aria-sort=ascending]::after { content: " \\2191" }
 th[aria-sort=descending]::after { content: " \\2193" }
+td:last-child { min-width: 34em }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 """
 _SCRIPT = """

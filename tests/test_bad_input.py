@@ -173,6 +173,7 @@ def test_a_configuration_that_cannot_be(change, sentence):
         ("figures/hott.png", "is 'hott', which is not in figures; choose from final-result"),
         ("figures/hott.png", "(did you mean 'hot'?)"),
         ("figures/hot.gif", "results/smoke/figures/hot.gif is no figure; ask for NAME.pdf or NAME"),
+        ("figures/column/hot.png", "figures/column/hot.png is no figure; ask for NAME.pdf or NAME"),
         ("flows/talkhot/beta1.5/seed0/model.pt", "is 'talkhot', which is not in cells; choose fro"),
         ("reference/dot-4/beta1/samples.parquet", "is 'dot-4', which is not in systems; choose"),
     ],
@@ -182,7 +183,9 @@ def test_a_target_that_nothing_makes(word, sentence):
     with pytest.raises(settings.ConfigError) as caught:
         plan.refuse_words(["-n", f"results/smoke/{word}"], "results/smoke", config)
     assert sentence in str(caught.value)
-    plan.refuse_words(["results/smoke/figures/hot.png", "all"], "results/smoke", config)
+    made = ("hot.png", "column/hot.pdf", "captions/hot.rst", "evolution.gif", "evolution.html")
+    words = [f"results/smoke/figures/{name}" for name in made]
+    plan.refuse_words([*words, "all"], "results/smoke", config)
 
 
 @pytest.mark.parametrize(

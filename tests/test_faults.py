@@ -286,7 +286,7 @@ def test_models_and_tables_are_damaged(quick):
 
 @pytest.mark.parametrize(
     ("rest", "sentence"),
-    [(-1, "Config file is not valid JSON or YAML"), (0, "Config file must be")],
+    [(-1, "own.yaml is no YAML: in line "), (0, "own.yaml is empty; config/README.md says")],
 )
 def test_the_configuration_is_damaged(quick, rest, sentence):
     config = quick.folder / "own.yaml"

@@ -112,6 +112,7 @@ def test_captions_show_what_was_written(tmp_path):
 
 
 def test_lists_are_sentences():
+    assert captions.listed([]) == ""
     assert captions.listed("a") == "a"
     assert captions.listed(["a", "b", "c"]) == "a, b and c"
 

@@ -125,6 +125,12 @@ def test_a_molecule_is_recognised_in_any_orientation(n, rng):
     assert np.allclose(found.x, template, atol=0.02)
 
 
+def test_a_configuration_that_is_not_its_mirror_image_is_recognised_in_the_mirror(rng):
+    template = rng.normal(size=(6, 2))
+    copies = np.stack([moved(template, rng, k % 2) for k in range(20)])
+    assert molecules.fitted(copies, template).misfit.max() < 1e-9
+
+
 def test_the_misfit_is_that_of_the_noise(rng):
     """Of small displacements one turn is fitted away: 2n - 1 of 2n directions are left."""
     n, noise = 6, 0.02

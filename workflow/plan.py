@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import declared
 import settings
 from settings import Cell, ConfigError, Matrix
 
@@ -30,10 +31,21 @@ def refuse_words(words: Iterable[str], folder: str, config: Mapping[str, Any]) -
             continue
         name, section = rest.split("/")[0], SECTIONS[kind]
         if kind == "figures":
-            name, dot, end = name.rpartition(".")
-            if not dot or end not in ("pdf", "png"):
+            name = _figure(rest, config)
+            if not name:
                 raise ConfigError(f"{target} is no figure; ask for NAME.pdf or NAME.png")
         settings.known(f"what {target} belongs to", name, config[section], section)
+
+
+def _figure(rest: str, config: Mapping[str, Any]) -> str:
+    """The figure that a file below figures/ belongs to; empty if no rule makes such a file."""
+    folder, _, file = rest.rpartition("/")
+    name, _, end = file.rpartition(".")
+    made = {"": ["pdf", "png"], "column": ["pdf"], "captions": ["rst"]}.get(folder, [])
+    kind = config["figures"].get(name, {}).get("kind")
+    if not folder and kind and "flow/frames" in declared.figure(kind).inputs.values():
+        made = [*made, "gif", "html"]  # of its film
+    return name if end in made else ""
 
 
 def write(matrix: Matrix, config: Mapping[str, Any], folder: Path) -> None:

@@ -50,8 +50,8 @@ captions.write(
     spots are a molecule, smears are a liquid. Look for flows whose spots are as sharp.
 
     The disorder is the root mean square distance of electrons from that configuration's, over the
-    mean distance of its nearest neighbours, {spacing:.3f}; a crystal melts at around 0.1 to 0.2. It
-    is {said}.
+    mean distance of its nearest neighbours, {spacing:.3f}; by Lindemann's rule a crystal
+    melts at around 0.1 to 0.2. It is {said}.
     """,
     out.caption,
 )
