@@ -8,7 +8,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 RESULTS = $(or $(shell sed -n 's/^results: *//p' $(1)),results)
 NAMED = echo "Figures (PDF and PNG):" && ls $(RESULTS)/figures/*.pdf $(RESULTS)/figures/*.png
 
-.PHONY: help figures best scale smoke report test test-slurm test-report chromium lint docs docs-talk docs-beyond site validation kills many clean
+.PHONY: help figures best scale smoke report test test-slurm test-report chromium lint docs docs-talk docs-beyond site validation kills many bench clean
 
 help:
 	@echo "make figures   set up, compute everything of config/config.yaml, draw the figures"
@@ -27,7 +27,8 @@ help:
 	@echo "make validation   measure the coverage of all error bars again: docs/validation.md"
 	@echo "make kills     kill a small pipeline 200 times at random, and see that it always goes on"
 	@echo "make many      200 small cells, to see that they all run"
-	@echo "make clean     remove .venv and the site (results stay)"
+	@echo "make bench     side by side with JAX, blackjax, emcee, zuko and normflows: docs/performance.md"
+	@echo "make clean     remove .venv, .venv-bench and the site (results stay)"
 
 figures: .venv/ready
 	$(SNAKEMAKE)
@@ -122,5 +123,16 @@ many: .venv/ready
 	$(BIN)/python tests/many.py 200 results/many-200.yaml
 	$(SNAKEMAKE) --configfile results/many-200.yaml
 
+# An environment of its own, with what qdflow is held against. Some only: make bench BENCH="train_step"
+bench: .venv-bench/ready
+	.venv-bench/bin/python -m benchmarks $(BENCH)
+
+.venv-bench/ready: pyproject.toml requirements.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+	-r requirements.txt -r benchmarks/requirements.txt
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
 clean:
-	rm -rf .venv build
+	rm -rf .venv .venv-bench build

@@ -42,6 +42,13 @@ def test_the_site_has_its_own_pins():
     assert locked("envs/site.txt")["ruff"] == LOCKED["ruff"]
 
 
+def test_benchmarks_add_to_these_pins_and_change_none():
+    lines = (ROOT / "benchmarks/requirements.txt").read_text().splitlines()
+    added = pins([line for line in lines if line[:1] != "#"])
+    assert {"jax", "jaxlib", "optax", "blackjax", "emcee", "normflows"} <= set(added)
+    assert {name: LOCKED[name] for name in added if name in LOCKED}.items() <= added.items()
+
+
 def in_conda(name):
     """What an environment of envs/ takes from PyPI."""
     environment = yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text())
@@ -142,6 +149,8 @@ def test_pages_show_pictures_that_are_there_and_tables_that_are_filled(page):
     )
     assert len(marked) == text.count("<!-- end of results -->")
     assert all(table.count("\n") >= 3 for table in marked)
+    timed = re.findall(r"<!-- benchmarks: \w+ -->\n(.*?)<!-- end of benchmarks -->", text, re.S)
+    assert len(timed) == text.count("<!-- end of benchmarks -->")
     values = re.findall(r"<!-- value: \S+ \S+ -->(.*?)<!-- end -->", text)
     assert len(values) == text.count("<!-- end -->")
     assert all(values)
