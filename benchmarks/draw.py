@@ -82,7 +82,8 @@ def _scaling(rows: pd.DataFrame) -> plotting.Figure:
         axes.minorticks_off()
         axes.set_xlabel("n")
         axes.set_ylabel(label)
-        axes.legend(fontsize=10)
+        if axes.has_data():
+            axes.legend(fontsize=10)
     return drawn
 
 
