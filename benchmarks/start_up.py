@@ -16,14 +16,13 @@ import yaml
 from benchmarks.harness import ROOT, Contender, Match, Row, row
 
 SCRIPTS = ROOT / "workflow/scripts"
-ASIDE = ("docs", "validation", "failures")  # no jobs
 CELLS = 1000
 
 
 def matches(quick: bool) -> list[Match]:
     """Imports, then plans."""
     cells = 50 if quick else CELLS
-    jobs = sorted(path.stem for path in SCRIPTS.glob("*.py") if path.stem not in ASIDE)
+    jobs = scripts()
     imports = [
         Contender(f"qdflow {job}", "benchmarks.start_up:imports", {"job": job}, note="imports")
         for job in (jobs[:2] if quick else jobs)
@@ -39,9 +38,17 @@ def matches(quick: bool) -> list[Match]:
     ]
     python = Contender("qdflow nothing", "benchmarks.start_up:imports", note="Python alone")
     return [
-        Match("start_up", "imports", [python, *imports], cores=1, rounds=1 if quick else 3),
+        Match("start_up", "imports", [python, *imports], cores=1, rounds=1 if quick else 2),
         Match("start_up", "plans", plans, rounds=1 if quick else 3, extra=grouping),
     ]
+
+
+def scripts() -> list[str]:
+    """Those of jobs, which say so by how they fail; of the figures one."""
+    paths = sorted(SCRIPTS.glob("*.py"))
+    jobs = [path.stem for path in paths if "sentences(snakemake)" in path.read_text()]
+    kinds = [job for job in jobs if job.startswith("figure_")]
+    return [job for job in jobs if job not in kinds[1:]]
 
 
 def imports(job: str = "") -> Callable[[], None]:
@@ -96,7 +103,7 @@ def jobs(text: str) -> Counter[str]:
 
 def submissions(counts: Counter[str]) -> int:
     """How many jobs a cluster gets, as the profile slurm groups them, if all groups are full."""
-    text = re.sub(r": \?int\(.*?or (\d+)\)", r": \1", (ROOT / "slurm/config.yaml").read_text())
+    text = re.sub(r": \?.*?(\d+).*", r": \1", (ROOT / "slurm/config.yaml").read_text())
     part = re.search(r"^groups:\n.*?^group-components:\n(?: +.*\n)+", text, re.M | re.S)
     if part is None:
         raise ValueError("slurm/config.yaml names no groups")
