@@ -99,6 +99,13 @@ def test_a_step_makes_no_more_calls_than_were_counted(name, generator):
     assert calls.of.total() <= 1.1 * CALLS[name], calls.of.most_common(8)
 
 
+def test_the_determinant_of_an_mlp_is_not_left_to_lapack(generator):
+    run = step("mlp", 64, generator)
+    with Calls() as calls:
+        run()
+    assert not [name for name in calls.of if "linalg" in name and "norm" not in name]
+
+
 def test_calls_do_not_grow_with_the_samples_of_a_part(generator):
     totals = []
     for batch in (16, train.CACHED):
