@@ -82,10 +82,12 @@ kills: .venv/ready
 	$(BIN)/python tests/kill_at_random.py $(KILLS)
 
 # The pipeline's tests take longest: they start first, on a worker of their own.
-LONGEST := tests/test_workflow.py tests/test_report.py tests/test_gallery.py
+LONGEST := tests/test_workflow.py
+# These wait for its run, and so come last.
+WAITING := tests/test_report.py tests/test_gallery.py
 test: lint
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder \
-	$(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/test_*.py))
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	$(LONGEST) $(filter-out $(LONGEST) $(WAITING),$(wildcard tests/test_*.py)) $(WAITING)
 
 test-slurm: .venv/ready
 	QDFLOW_TEST_SLURM=1 $(BIN)/pytest -rs tests/slurm

@@ -100,7 +100,8 @@ def stamps(album: Path) -> dict[str, Any]:
 
 def numbers(album: Path) -> pd.DataFrame:
     """The numbers of an album, with the columns of `FIELDS`."""
-    return pd.read_csv(album / NUMBERS, keep_default_na=False, dtype={"cell": str, "seed": int})
+    table = pd.read_csv(album / NUMBERS, keep_default_na=False)
+    return table.assign(cell=table["cell"].astype(str), beta=table["beta"].astype(float))
 
 
 def chosen(summary: pd.DataFrame, run: str) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """What several test files need."""
 
+import fcntl
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -37,21 +39,18 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished(source, tmp_path_factory):
-    """A clone in which the smoke configuration has been run."""
+    """A clone in which the smoke configuration has been run, once for all workers."""
     from pipeline import SMOKE, succeed
 
-    clone = tmp_path_factory.mktemp("finished") / "qdflow"
-    shutil.copytree(source, clone)
-    text = succeed(clone, *SMOKE)
-    (clone / "output.txt").write_text(text)
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    clone = shared / "finished" / "qdflow"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (clone / "output.txt").exists():
+            shutil.rmtree(clone, ignore_errors=True)
+            shutil.copytree(source, clone)
+            text = succeed(clone, *SMOKE)
+            (clone / "output.txt").write_text(text)
     return clone
-
-
-# What looks at the same finished run shares a worker; other files have one of their own.
-TOGETHER = dict.fromkeys(["test_report.py", "test_gallery.py"], "test_workflow.py")
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        name = item.path.name
-        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(name, name)))

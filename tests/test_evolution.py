@@ -191,6 +191,12 @@ def test_a_stretch_is_the_maps(generator):
     warped.show_grid(axes[1], table, "x")
     assert len(axes[0].lines) == 2 * grids.LINES + 2
     assert axes[1].get_xlim()[1] == pytest.approx(3 * axes[0].get_xlim()[1])
+    assert not axes[1].child_axes
+    small = table.assign(
+        x=[x if line < 0 else 0.01 * x for line, x in zip(table["line"], table["x"])]
+    )
+    warped.show_grid(axes[1], small, "x")
+    assert len(axes[1].child_axes[0].lines) == 2 * grids.LINES
 
 
 @pytest.mark.parametrize("name", ["leapfrog", "convex"])

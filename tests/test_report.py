@@ -41,9 +41,12 @@ def in_category(category):
 @pytest.fixture(scope="module")
 def report(finished, tmp_path_factory):
     """The report of the smoke run, alone in a folder, made without a network."""
-    path = tmp_path_factory.mktemp("report") / "report.html"
+    folder = tmp_path_factory.mktemp("report")
+    path, clone = folder / "report.html", folder / "qdflow"
+    # others may be running snakemake there
+    shutil.copytree(finished, clone, ignore=shutil.ignore_patterns("locks"))
     unreachable = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
-    succeed(finished, *SMOKE, "--report", str(path), **unreachable)
+    succeed(clone, *SMOKE, "--report", str(path), **unreachable)
     return path
 
 
