@@ -125,8 +125,7 @@ def jax(batch: int, steps: int = 1) -> Callable[[], dict[str, float]]:
         F = float(jax.block_until_ready(F))
         return {"seconds": (time.perf_counter() - begin) / steps, "F": _finite(F)}
 
-    for _ in range(2):
-        turn()
+    turn()
     return turn
 
 
