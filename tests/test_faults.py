@@ -5,6 +5,7 @@ docs/operations.md says the same in a table.
 
 import errno
 import os
+import re
 import resource
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -26,7 +28,7 @@ import faults
 
 from qdflow import checkpoint, flows, tables
 from qdflow.system import System
-from qdflow.train import HISTORY, Phase, StoppedError, TrainingDivergedError, train
+from qdflow.train import HISTORY, PATIENCE, Phase, StoppedError, TrainingDivergedError, train
 
 
 @pytest.fixture(scope="session")
@@ -99,13 +101,13 @@ def test_a_job_is_killed(slow, whole):
 def test_a_job_is_asked_to_end(slow, whole):
     """SIGTERM: the notice of SLURM's time limit and of a preemption, before the kill."""
     run, job = slow.started()
-    assert not slow.checkpoints()  # the first is due after two seconds only
     job.terminate()
     assert run.wait(60) != 0
     said = slow.said()
     (saved,) = slow.checkpoints()
     sentence = "train one beta2 0: stopped by SIGTERM after step "
-    assert sentence in said
+    step = int(said.partition(sentence)[2].split()[0])
+    assert len(checkpoint.load(saved)["history"]) == step  # not that of two seconds before
     assert sentence in slow.log()
     assert f"the same command goes on from {SLOW['results']}/checkpoints/{saved.name}" in said
     assert "Traceback" not in said
@@ -157,14 +159,15 @@ def test_the_disk_is_full(slow, whole):
     assert "MB free" in said
     assert "make room, and run the same command again" in said
     assert "Traceback" not in said
-    assert list((slow.results / "checkpoints").iterdir()) == slow.checkpoints()  # no half file
+    for whole_file in filter(Path.is_file, (slow.results / "checkpoints").rglob("*")):
+        checkpoint.load(whole_file)  # no half one
     ends_well(slow, whole)
     assert resumed(slow)
 
 
 def test_a_small_disk_is_full_or_read_only(source, tmp_path):
     """A file system of its own: what the system itself says there."""
-    with mounted(tmp_path / "disk", "size=64k") as disk:
+    with mounted(tmp_path / "disk", "size=512k") as disk:
         pipeline = Pipeline(
             shutil.copytree(source, tmp_path / "qdflow"),
             SHORT | {"results": str(disk / "results")},
@@ -175,11 +178,11 @@ def test_a_small_disk_is_full_or_read_only(source, tmp_path):
         assert f"{disk}/results, cannot be written (Read-only file system); make it" in said
         assert "rule train:" not in said  # no job was started
         subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
-        (disk / "filler").write_bytes(bytes(64 * 1024))
+        (disk / "filler").write_bytes(bytes(512 * 1024))
         said = pipeline.fail()
         assert f"{disk}/results, cannot be written (No space left on device); make it" in said
         assert "rule train:" not in said
-        (disk / "filler").write_bytes(bytes(60 * 1024))  # room for the plan, for no model
+        (disk / "filler").write_bytes(bytes(508 * 1024))  # room for the plan, for no model
         said = pipeline.fail()
         assert f"no space is left for {disk}/results" in said
         (disk / "filler").unlink()
@@ -357,12 +360,13 @@ def test_what_is_saved_is_from_before_the_nan(tmp_path):
     generator = torch.Generator().manual_seed(0)
     flow = flows.build("mlp", System(2), generator, hidden=[4])
     phases = [Phase(5, 16, 0.01), Phase(100, 16, 1e38)]
-    with pytest.raises(TrainingDivergedError, match="learning rate of 1e\\+38"):
+    with pytest.raises(TrainingDivergedError, match="learning rate of 1e\\+38") as raised:
         train(flow, System(2), 2.0, phases, generator, saved=saved, save_seconds=0)
     last = checkpoint.load(saved)
     assert all(parameter.isfinite().all() for parameter in last["flow"].values())
-    assert len(last["history"]) < 10
-    assert not last["history"][:, list(HISTORY).index("skipped")].any()
+    (given_up,) = re.findall(r"steps up to (\d+)", str(raised.value))
+    assert len(last["history"]) <= int(given_up) - PATIENCE
+    assert not last["history"][-1, list(HISTORY).index("skipped")]
 
 
 def test_a_step_that_fails_is_a_divergence(monkeypatch):
