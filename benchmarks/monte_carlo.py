@@ -31,7 +31,6 @@ def _match(beta: float, quick: bool) -> Match:
         "blackjax HMC": "hmc",
         "blackjax NUTS": "nuts",
         "emcee stretch": "stretch",
-        "emcee differential": "differential",
     }
     return Match(
         "monte_carlo",
@@ -268,19 +267,10 @@ def nuts(beta: float, seconds: float) -> Sampler:
 
 def stretch(beta: float, seconds: float) -> Sampler:
     """Emcee as it comes."""
-    return _ensemble(beta, seconds, None)
+    return _ensemble(beta, seconds)
 
 
-def differential(beta: float, seconds: float) -> Sampler:
-    """Emcee with differential evolution, and a snooker move every fifth time."""
-    import emcee
-
-    return _ensemble(
-        beta, seconds, [(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)]
-    )
-
-
-def _ensemble(beta: float, seconds: float, moves: Any) -> Sampler:
+def _ensemble(beta: float, seconds: float) -> Sampler:
     import emcee
 
     walkers = 160
@@ -294,7 +284,7 @@ def _ensemble(beta: float, seconds: float, moves: Any) -> Sampler:
         return -beta * (np.square(x).sum((1, 2)) + repulsion)
 
     np.random.seed(3)  # noqa: NPY002 - emcee takes its random numbers from there
-    sampler = emcee.EnsembleSampler(walkers, 2 * N, log_p, vectorize=True, moves=moves)
+    sampler = emcee.EnsembleSampler(walkers, 2 * N, log_p, vectorize=True)
     run = {"state": emcee.State(state.x.reshape(walkers, -1))}
 
     def advance() -> Any:

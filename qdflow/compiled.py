@@ -1,7 +1,8 @@
 """How numba compiles what is worth it, and how it runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -36,6 +37,24 @@ def in_threads(loop: Callable[..., Any], *arrays: Tensor) -> None:
     jobs = [_pool(parts).submit(loop, *(part.numpy() for part in share)) for share in shares]
     for job in jobs:
         job.result()
+
+
+@contextmanager
+def each_alone(parts: int) -> Iterator[Callable[..., Any]]:
+    """What maps a function over so many parts, each of them in one of the threads torch may use.
+
+    With parts that are large, that scales better than many threads for each call into torch; and
+    the result has the same bits whatever their number.
+    """
+    threads = torch.get_num_threads()
+    if min(threads, parts) == 1:
+        yield map
+        return
+    torch.set_num_threads(1)
+    try:
+        yield _pool(threads).map
+    finally:
+        torch.set_num_threads(threads)
 
 
 @cache

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from qdflow import checkpoint, checks
+from qdflow.compiled import each_alone
 from qdflow.family import Family
 from qdflow.flows.base import Draw, Flow, minority_fraction
 from qdflow.symmetry import moved
@@ -32,7 +33,7 @@ HISTORY = {  # columns and their units
 }
 _SKIPPED, _RATE = (list(HISTORY).index(name) for name in ("skipped", "learning_rate"))
 _log = logging.getLogger(__name__)
-CACHED = 512  # samples at a time on a processor, so that what they need stays in its cache
+CACHED = 256  # samples at a time on a processor, so that what they need stays in its cache
 COLD = 0.04  # first learning rate of a warm-up over the largest
 PATIENCE = 50  # non-finite steps in a row before training is given up
 
@@ -279,15 +280,33 @@ def _above(run: _Run, batch: int, weight: float) -> list[float]:
 
 def _bound(flow: Flow, beta: float, run: _Run, batch: int, weight: float) -> list[float]:
     """Of one flow at one beta, what `_above` returns and adds."""
-    rows = []
-    # the score's baseline is the mean over all of a batch
-    for part in _parts(batch, flow.device) if flow.reparametrised else [batch]:
-        draw = flow.draw(part, run.generator)
+    if not flow.reparametrised:  # the score's baseline is the mean over all of a batch
+        draw = flow.draw(batch, run.generator)
         energy, F = reverse(draw, run.system, beta)
-        loss = F.sum() / batch if flow.reparametrised else score_loss(F, draw.log_q)
-        (weight * loss).backward()
-        rows.append([column.detach() for column in (F, energy, draw.log_q, draw.sign)])
-    F, energy, log_q, sign = map(torch.cat, zip(*rows, strict=True))
+        (weight * score_loss(F, draw.log_q)).backward()
+        return _row(F, energy, draw.log_q, draw.sign)
+    sizes = _parts(batch, flow.device)
+    plain = type(flow).draw is Flow.draw  # then the numbers come first, whoever works with them
+    like = next(flow.parameters())
+    inputs = [flow.base.sample(k, run.generator, like) for k in sizes] if plain else sizes
+    parameters = [p for p in run.flow.parameters() if p.requires_grad]
+
+    def share(some: Any) -> tuple[list[Tensor], tuple[Tensor | None, ...]]:
+        draw = flow.image(some) if plain else flow.draw(some, run.generator)
+        energy, F = reverse(draw, run.system, beta)
+        gradients = torch.autograd.grad(weight / batch * F.sum(), parameters, allow_unused=True)
+        return [column.detach() for column in (F, energy, draw.log_q, draw.sign)], gradients
+
+    with each_alone(len(sizes) if plain else 1) as each:
+        columns, gradients = zip(*each(share, inputs), strict=True)
+    for parameter, *shares in zip(parameters, *gradients, strict=True):
+        for part in shares:
+            if part is not None:
+                parameter.grad = part if parameter.grad is None else parameter.grad + part
+    return _row(*map(torch.cat, zip(*columns, strict=True)))
+
+
+def _row(F: Tensor, energy: Tensor, log_q: Tensor, sign: Tensor) -> list[float]:
     return [*_mean(F), energy.mean().item(), -log_q.mean().item(), minority_fraction(sign)]
 
 

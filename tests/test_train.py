@@ -360,3 +360,31 @@ def test_saving_is_all_or_nothing(tmp_path):
         checkpoint.save({"x": lambda: 0}, path)
     assert checkpoint.load(path) == {"x": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["model.pt"]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_batch_in_parts_is_the_batch_whatever_the_threads(threads, monkeypatch):
+    """Parts of 48 (the Gaussian's numbers come by sixteen) against one part, after three steps."""
+
+    def trained():
+        generator = torch.Generator().manual_seed(3)
+        flow = flows.build("mlp", System(3), generator, hidden=[8])
+        phases = [Phase(3, 208, 0.01)]
+        history = train(flow, System(3), 2.0, phases, generator)
+        return [p.detach().clone() for p in flow.parameters()], history
+
+    whole, whole_history = trained()
+    monkeypatch.setattr("qdflow.train.CACHED", 48)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        parts, history = trained()
+        assert torch.get_num_threads() == threads
+        torch.set_num_threads(3 - threads)
+        others, _ = trained()
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(history["F"], whole_history["F"], rtol=1e-10, atol=0)
+    for mine, theirs, other in zip(parts, whole, others, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
+        assert torch.equal(mine, other)
