@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,11 @@ def shrunk(source: Path, target: Path) -> None:
         image.quantize(SHADES, rare, kmeans=1).save(temporary, format="png", optimize=True)
 
 
-def pictures(results: Path) -> list[Path]:
-    """The figures of a run, and its films if they are small."""
-    folder = results / "figures"
-    films = [p for p in folder.glob("*.gif") if p.stat().st_size <= FILM_BYTES]
-    return sorted([*folder.glob("*.png"), *films])
+def pictures(results: Path, names: Iterable[str]) -> list[Path]:
+    """The figures of these names, and their films if they are small."""
+    drawn = [results / "figures" / f"{name}.{kind}" for name in names for kind in ("png", "gif")]
+    there = [path for path in drawn if path.exists()]
+    return sorted(p for p in there if p.suffix == ".png" or p.stat().st_size <= FILM_BYTES)
 
 
 def put(
@@ -75,10 +75,10 @@ def put(
     for name in [name for name, one in known.items() if one["run"] == run]:
         (album / name).unlink(missing_ok=True)
         del known[name]
-    for source in pictures(results):
+    for source in pictures(results, figures):
         shrunk(source, album / source.name)
         caption = source.parent / "captions" / f"{source.stem}.rst"
-        spec = figures.get(source.stem, {})
+        spec = figures[source.stem]
         known[source.name] = {
             "run": run,
             "title": spec.get("title", source.stem) + " (film)" * (source.suffix == ".gif"),
