@@ -19,7 +19,7 @@ COLUMNS = {  # of the table of a ladder that are shown, and their units
     "V_ee_r_hat": "1",
 }
 AGREED = 1.01  # R-hat, above which chains of a reference are taken to disagree
-WANTED = 0.4  # share of the moves to be accepted
+WANTED = 0.3  # share of the moves to be accepted
 
 
 class Climb(NamedTuple):

@@ -300,9 +300,12 @@ def _bound(flow: Flow, beta: float, run: _Run, batch: int, weight: float) -> lis
     with each_alone(len(sizes) if plain else 1) as each:
         columns, gradients = zip(*each(share, inputs), strict=True)
     for parameter, *shares in zip(parameters, *gradients, strict=True):
-        for part in shares:
-            if part is not None:
-                parameter.grad = part if parameter.grad is None else parameter.grad + part
+        for part in filter(lambda part: part is not None, shares):
+            if (
+                parameter.grad is None
+            ):  # laid out as the parameter, as the optimizer takes for granted
+                parameter.grad = torch.zeros_like(parameter)
+            parameter.grad += part
     return _row(*map(torch.cat, zip(*columns, strict=True)))
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from oracles import SHIPPED, heat_of_two_electrons, one_electron, two_electrons
 
-from qdflow import free_energy, ladder, mcmc
+from qdflow import climbing, free_energy, ladder, mcmc
 from qdflow.coverage import autoregressive
 from qdflow.reference import Budget, FrozenChainError, reference, refuse_stuck
 from qdflow.stats import chain_mean, iid_mean
@@ -152,6 +152,7 @@ def test_energies_reported_are_those_of_the_frames(rng):
     assert (np.diff(info.pair_energy.mean(0)) < 0).mean() > 0.9
     assert ((info.swapped > 0) & (info.swapped < 1)).all()
     assert (np.abs(info.accepted - ladder.ACCEPTANCE) < 0.15).all()
+    assert climbing.WANTED == ladder.ACCEPTANCE  # figures say so without what samples
 
 
 def test_planted_frozen_chain_is_named(rng):
