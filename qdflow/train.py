@@ -301,9 +301,8 @@ def _bound(flow: Flow, beta: float, run: _Run, batch: int, weight: float) -> lis
         columns, gradients = zip(*each(share, inputs), strict=True)
     for parameter, *shares in zip(parameters, *gradients, strict=True):
         for part in filter(lambda part: part is not None, shares):
-            if (
-                parameter.grad is None
-            ):  # laid out as the parameter, as the optimizer takes for granted
+            if parameter.grad is None:
+                # the optimizer expects it laid out as the parameter is
                 parameter.grad = torch.zeros_like(parameter)
             parameter.grad += part
     return _row(*map(torch.cat, zip(*columns, strict=True)))
