@@ -377,7 +377,7 @@ def test_a_step_that_fails_is_a_divergence(monkeypatch):
 
     generator = torch.Generator().manual_seed(0)
     flow = flows.build("mlp", System(2), generator, hidden=[4])
-    monkeypatch.setattr(flow, "draw", fail)
+    monkeypatch.setattr(flow, "image", fail)
     with pytest.raises(TrainingDivergedError, match="step 1 failed at a learning rate of 0"):
         train(flow, System(2), 2.0, [Phase(5, 16, 0.5)], generator)
 
