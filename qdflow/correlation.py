@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from qdflow.densities import Profile
+from qdflow.densities import Profile, draw
 from qdflow.plotting import COLOURS, FLOOR, scaled
 
 Array = NDArray[np.float64]
@@ -52,16 +52,14 @@ def pair_correlation(x: Array, top: float, bins: int = 50) -> Profile:
 
 def show_correlations(axis: Axes, profiles: list[Profile], labels: list[str]) -> None:
     """Pair correlations, Monte Carlo's first, with error bars of one standard error."""
-    for profile, colour, label in zip(profiles, COLOURS, labels, strict=False):
-        axis.errorbar(*profile, color=colour, capsize=scaled(2), label=label)
+    draw(axis, profiles, labels)
     axis.axhline(1, color=FLOOR, ls="--", lw=scaled(1.2))
     axis.set(xlabel="distance between two electrons  [trap length]", ylabel="g(r)", ylim=(0, None))
 
 
 def show_differences(axis: Axes, profiles: list[Profile], labels: list[str]) -> None:
     """What the pair correlations of flows are above Monte Carlo's, with their errors."""
-    for profile, colour, label in zip(profiles, COLOURS[1:], labels, strict=False):
-        axis.errorbar(*profile, color=colour, capsize=scaled(2), label=label)
+    draw(axis, profiles, labels, first=1)
     axis.axhline(0, color=COLOURS[0], lw=scaled(1))
     axis.set(
         xlabel="distance between two electrons  [trap length]", ylabel="g(r) - that of Monte Carlo"

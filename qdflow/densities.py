@@ -1,5 +1,6 @@
 """Where electrons are, and how far apart: densities of samples, and their axes."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -78,10 +79,15 @@ def show_densities(axes: list[Axes], samples: list[Array], titles: list[str]) ->
     return half
 
 
+def draw(axis: Axes, profiles: Iterable[Profile], labels: Iterable[str], first: int = 0) -> None:
+    """Profiles with their error bars, in `COLOURS` from the ``first`` on."""
+    for profile, colour, label in zip(profiles, COLOURS[first:], labels, strict=False):
+        axis.errorbar(*profile, color=colour, capsize=scaled(2), label=label)
+
+
 def show_profiles(axis: Axes, profiles: list[Profile], labels: list[str]) -> None:
     """Radial densities, Monte Carlo's first, with error bars of one standard error."""
-    for profile, colour, label in zip(profiles, COLOURS, labels, strict=False):
-        axis.errorbar(*profile, color=colour, capsize=scaled(2), label=label)
+    draw(axis, profiles, labels)
     axis.set(
         xlabel="distance from the centre  [trap length]",
         ylabel="electrons per unit area",
@@ -106,8 +112,7 @@ def pair_distances(x: Array, top: float, bins: int = 60) -> Profile:
 
 def show_pairs(axis: Axes, profiles: list[Profile], labels: list[str]) -> None:
     """Distances between electrons, Monte Carlo's first, with error bars of one standard error."""
-    for profile, colour, label in zip(profiles, COLOURS, labels, strict=False):
-        axis.errorbar(*profile, color=colour, capsize=scaled(2), label=label)
+    draw(axis, profiles, labels)
     axis.set(
         xlabel="distance between two electrons  [trap length]",
         ylabel="pairs per unit length",

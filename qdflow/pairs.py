@@ -23,7 +23,7 @@ def inverse_distances(x: Tensor) -> Tensor:
     Once differentiable, on a processor.
     """
     if x.device.type != "cpu":
-        return _squares(x).rsqrt().sum(-1)
+        return squares(x).rsqrt().sum(-1)
     return _summed(_add_inverse, x)
 
 
@@ -33,11 +33,12 @@ def log_squares(x: Tensor) -> Tensor:
     Once differentiable, on a processor.
     """
     if x.device.type != "cpu":
-        return _squares(x).log().sum(-1)
+        return squares(x).log().sum(-1)
     return _summed(_add_logarithm, x)
 
 
-def _squares(x: Tensor) -> Tensor:
+def squares(x: Tensor) -> Tensor:
+    """|x_i - x_j|^2 of all i < j.  x (*batch, n, 2) -> (*batch, n (n - 1) / 2)."""
     i, j = torch.triu_indices(x.shape[-2], x.shape[-2], 1, device=x.device)
     return (x[..., i, :] - x[..., j, :]).square().sum(-1)
 

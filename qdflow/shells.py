@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from qdflow.densities import Profile
+from qdflow.densities import Profile, draw
 from qdflow.plotting import COLOURS, FLOOR, scaled
 from qdflow.stats import Estimate, proportion
 
@@ -97,8 +97,7 @@ def spelled(pattern: Pattern) -> str:
 
 def show_distributions(axis: Axes, profiles: list[Profile], labels: list[str], ends: Array) -> None:
     """Radial distributions, Monte Carlo's first, and ends of its shells, of shape (shells - 1)."""
-    for profile, colour, label in zip(profiles, COLOURS, labels, strict=False):
-        axis.errorbar(*profile, color=colour, capsize=scaled(2), label=label)
+    draw(axis, profiles, labels)
     for end in ends:
         axis.axvline(end, color=FLOOR, ls="--", lw=scaled(1.2))
     axis.set(

@@ -5,7 +5,6 @@ electron's charge are 1 (Bedanov & Peeters, Phys. Rev. B 49, 2667 (1994)).
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -31,10 +30,6 @@ class System:
         if self.trap not in TRAPS:
             raise ValueError(f"unknown trap {self.trap!r}; choose from {', '.join(TRAPS)}")
 
-    @cached_property
-    def _pairs(self) -> Tensor:
-        return torch.triu_indices(self.n, self.n, 1)
-
     def trap_energy(self, x: Tensor) -> Tensor:
         """sum_i V(x_i).  x (*batch, n, 2) -> (*batch,)."""
         return TRAPS[self.trap].potential(x[..., 0], x[..., 1]).sum(-1)
@@ -47,8 +42,7 @@ class System:
         """min_{i<j} |x_i - x_j|, +inf for one electron.  x (*batch, n, 2) -> (*batch,)."""
         if self.n == 1:
             return torch.full_like(x[..., 0, 0], torch.inf)
-        i, j = self._pairs.to(x.device)
-        return (x[..., i, :] - x[..., j, :]).square().sum(-1).amin(-1).sqrt()
+        return pairs.squares(x).amin(-1).sqrt()
 
     def energy(self, x: Tensor) -> Tensor:
         """H(x).  x (*batch, n, 2) -> (*batch,); +inf where two electrons coincide."""

@@ -99,15 +99,29 @@ def network(
     Returns:
         (size, d') and (size, d', d).
     """
+    layers = list(layers)
+    out, slopes = passed(z, layers, activation)
+    transposed = torch.eye(z.shape[1], dtype=z.dtype, device=z.device) @ layers[0][0].T
+    for (W, _), d in zip(layers[1:], slopes, strict=True):
+        transposed = (transposed * d.unsqueeze(1)) @ W.T
+    return out, transposed.expand(len(z), -1, -1).mT
+
+
+def passed(
+    z: Tensor, layers: Iterable[tuple[Tensor, Tensor | None]], activation: str
+) -> tuple[Tensor, list[Tensor]]:
+    """W_k sigma(... sigma(W_1 z + b_1) ...) + b_k, and sigma' between the layers.
+
+    z (size, d) -> (size, d') and (size, width) of each layer but the last.
+    """
     sigma, slope = ACTIVATIONS[activation]
-    a, transposed = z, torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
+    a, slopes = z, []
     for k, (W, b) in enumerate(layers):
         if k:
-            transposed = transposed * slope(a).unsqueeze(1)
+            slopes.append(slope(a))
             a = sigma(a)
         a = nn.functional.linear(a, W, b)
-        transposed = transposed @ W.T
-    return a, transposed.expand(len(z), -1, -1).mT
+    return a, slopes
 
 
 def truncated_normal(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qdflow.bases import Gaussian
-from qdflow.flows._dense import ACTIVATIONS, DenseFlow, network, truncated_normal
+from qdflow.flows._dense import DenseFlow, network, passed, truncated_normal
 from qdflow.flows._determinant import log_det
 from qdflow.flows._options import Activation, NotNegative, Positive, Widths
 from qdflow.system import System
@@ -62,13 +62,8 @@ class MLP(DenseFlow):
         """See `DenseFlow.transform`; the same without the Jacobian, several times as fast."""
         if len(self.weights) == 1 or z.device.type != "cpu":
             return super().transform(z)
-        sigma, slope = ACTIVATIONS[self.activation]
-        x, slopes = z.flatten(1), []
-        for k, (W, b) in enumerate(zip(self.weights, self.biases, strict=True)):
-            if k:
-                slopes.append(slope(x))
-                x = sigma(x)
-            x = nn.functional.linear(x, W, b)
+        layers = zip(self.weights, self.biases, strict=True)
+        x, slopes = passed(z.flatten(1), layers, self.activation)
         return x.unflatten(1, (-1, 2)), *log_det([*self.weights], slopes)
 
 
