@@ -5,9 +5,8 @@ from pathlib import Path
 import torch
 from failures import sentences
 
-from qdflow import checkpoint, device, tables
+from qdflow import tables, trained
 from qdflow.audit import Budget, audit, verdict
-from qdflow.family import rebuild
 from qdflow.progress import progress
 from qdflow.stats import Found
 from qdflow.summary import COLUMNS, found_rows
@@ -15,18 +14,13 @@ from qdflow.summary import COLUMNS, found_rows
 sentences(snakemake)
 job = snakemake.params.job
 torch.set_num_threads(snakemake.threads)
-columns = dict(job["columns"])
-model = checkpoint.load(Path(snakemake.input.model))
-where = device.pick(snakemake.resources.get("device", "auto"))
-flow = rebuild(model, columns["beta"], columns["symmetry"]).to(where)
-columns["symmetry"] = flow.symmetry
+one = trained.load(Path(snakemake.input.model), job, snakemake.resources.get("device", "auto"))
 generator = torch.Generator().manual_seed(job["seed"])
 
 wc = snakemake.wildcards
 with progress(f"audit {wc.cell} beta={wc.beta} seed={wc.seed}", Path(snakemake.log[0])) as report:
-    checks = audit(flow, columns["beta"], Budget(**job["audit"]), generator, report)
+    checks = audit(one.flow, one.beta, Budget(**job["audit"]), generator, report)
 
 found = {(check.quantity, "audit"): Found(check.estimate) for check in checks.values()}
-table = found_rows(found, verdict(flow, checks), **columns)
-note = {"config": job, "seed": job["seed"], "device": device.name(where)}
-tables.write(table, snakemake.output[0], COLUMNS, **note)
+table = found_rows(found, verdict(one.flow, checks), **one.columns)
+tables.write(table, snakemake.output[0], COLUMNS, **one.note)

@@ -5,31 +5,24 @@ from pathlib import Path
 import torch
 from failures import sentences
 
-from qdflow import checkpoint, device, tables
+from qdflow import tables, trained
 from qdflow.estimate import estimate
-from qdflow.family import rebuild
 from qdflow.free_energy import WEIGHTS
 from qdflow.progress import progress
 from qdflow.summary import COLUMNS, rows
-from qdflow.system import System
 
 sentences(snakemake)
 job = snakemake.params.job
 torch.set_num_threads(snakemake.threads)
-model = checkpoint.load(Path(snakemake.input.model))
-system = System(**model["system"])
+one = trained.load(Path(snakemake.input.model), job, snakemake.resources.get("device", "auto"))
 generator = torch.Generator().manual_seed(job["seed"])
-columns = dict(job["columns"])
-where = device.pick(snakemake.resources.get("device", "auto"))
-flow = rebuild(model, columns["beta"], columns["symmetry"]).to(where)
-columns["symmetry"] = flow.symmetry  # with what the flow has by itself
 
 wc = snakemake.wildcards
 label = f"estimate {wc.cell} beta={wc.beta} seed={wc.seed}"
 budget = job["estimate"]
 with progress(label, Path(snakemake.log[0])) as report:
     result = estimate(
-        flow, system, columns["beta"], budget["samples"], generator, budget["chunk"], report
+        one.flow, one.system, one.beta, budget["samples"], generator, budget["chunk"], report
     )
 
 methods = dict.fromkeys(result.estimates, "variational") | dict.fromkeys(WEIGHTS, "weights")
@@ -37,10 +30,9 @@ estimates = rows(
     result.estimates,
     methods | {"seconds_per_sample": "clock"},
     verdict=result.verdict,
-    **columns,
+    **one.columns,
 )
 names = tables.FLOW_SAMPLES if result.x_before is None else tables.AVERAGED_SAMPLES
 samples = tables.configurations(**{name: getattr(result, name)[: budget["keep"]] for name in names})
-note = {"config": job, "seed": job["seed"], "device": device.name(where)}
-tables.write(samples, snakemake.output.samples, names, **note)
-tables.write(estimates, snakemake.output.estimates, COLUMNS, **note)
+tables.write(samples, snakemake.output.samples, names, **one.note)
+tables.write(estimates, snakemake.output.estimates, COLUMNS, **one.note)
