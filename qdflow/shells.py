@@ -62,6 +62,15 @@ def boundaries(profile: Profile) -> Array:
     return profile.r[cuts]
 
 
+def middle(x: Array) -> Array:
+    """The distance with half of the electrons inside: a boundary (1,) where there are no shells.
+
+    Args:
+        x: (size, n, 2) samples.
+    """
+    return np.array([np.median(np.hypot(x[..., 0], x[..., 1]))])
+
+
 def occupations(x: Array, ends: Array) -> NDArray[np.int64]:
     """Electrons in each shell (size, shells), from the centre.  x (size, n, 2)."""
     shell = np.searchsorted(ends, np.hypot(x[..., 0], x[..., 1]))
@@ -117,5 +126,6 @@ def show_shares(
         mean, error = ([getattr(one, part) for one in row] for part in ("mean", "stderr"))
         axis.barh(y, mean, height, xerr=error, color=colour, capsize=scaled(2))
     axis.set_yticks(range(len(patterns)), [spelled(p) for p in patterns])
-    axis.set(xlabel="share of the configurations", ylabel="electrons in the shells, from inside")
+    axis.set_xlabel("share of the configurations")
+    axis.set_ylabel("electrons between the lines, from inside")
     axis.set(xlim=(0, None), ylim=(len(patterns) - 0.4, -0.6))

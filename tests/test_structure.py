@@ -59,6 +59,17 @@ def test_a_cloud_has_one_shell(rng):
     assert len(shells.boundaries(shells.radial_distribution(x, 4.0))) == 0
 
 
+def test_a_cloud_is_parted_in_its_middle(rng):
+    """Of normal coordinates half are within sqrt(2 ln 2), and how many of 20 is binomial."""
+    x = rng.normal(size=(20000, 20, 2))
+    end = shells.middle(x)
+    exact = np.sqrt(2 * np.log(2))
+    stderr = 1 / (exact * np.sqrt(x[..., 0].size))  # 1 / (2 f sqrt(N)), the density f = exact/2
+    assert abs(end[0] - exact) < 4 * stderr
+    (share,) = shells.shares(shells.occupations(x, end), [(10, 10)])
+    assert abs(share.mean - stats.binom.pmf(10, 20, 0.5)) < 4 * share.stderr
+
+
 @pytest.mark.parametrize(("n", "pattern"), [(5, (5,)), (6, (1, 5)), (10, (2, 8)), (20, (1, 7, 12))])
 def test_ground_states_have_the_shells_of_the_literature(n, pattern, rng):
     """Bedanov & Peeters, Phys. Rev. B 49, 2667 (1994), table I; 20 electrons have (1, 7, 12)."""

@@ -15,7 +15,8 @@ shown = read_shown(**dict(snakemake.input.items()), labels=job["labels"])
 panels = [shown.mc, *shown.flows]
 top = densities.extent(shown.mc.x)
 profiles = [shells.radial_distribution(p.x, top) for p in panels]
-ends = shells.boundaries(profiles[0])
+minima = shells.boundaries(profiles[0])
+ends = minima if len(minima) else shells.middle(shown.mc.x)
 occupied = [shells.occupations(p.x, ends) for p in panels]
 patterns = shells.commonest(occupied, MOST)
 shares = [shells.shares(rows, patterns) for rows in occupied]
@@ -32,17 +33,23 @@ def draw() -> Figure:
 
 plotting.publish(draw, [out.pdf, out.png], [out.column])
 first = captions.listed(f"{row[0]} ({p.label})" for p, row in zip(panels, shares, strict=True))
-parted = captions.listed(f"{end:.2f}" for end in ends) if len(ends) else ""
+parted = captions.listed(f"{end:.2f}" for end in ends)
+where, lines = (
+    (f"Shells end at {parted}.", "Dashed lines part the shells, at the deep minima of Monte Carlo.")
+    if len(minima)
+    else (
+        f"No minimum is deep enough to part shells. Half of the electrons are within {parted}.",
+        "The dashed line is at the distance with half of the electrons inside, in Monte Carlo.",
+    )
+)
 captions.write(
     f"""
-    How many electrons are at which distance from the centre, and how many the shells hold, with
-    error bars of one standard error: {shown.place}. Dashed lines part the shells, at the deep
-    minima of Monte Carlo. Look for flows whose shells are as sharp, and which fill them as often as
-    Monte Carlo does.
+    How many electrons are at which distance from the centre, and how many on each side of the
+    dashed lines, with error bars of one standard error: {shown.place}. {lines} Look for flows
+    whose rings are as sharp, and which fill them as often as Monte Carlo does.
 
-    {f"Shells end at {parted}." if parted else "No minimum is deep enough to part shells."} The
-    share of configurations with {shells.spelled(patterns[0])} electrons in them is {first}.
-    {shown.gaps}
+    {where} The share of configurations with {shells.spelled(patterns[0])} electrons, from inside,
+    is {first}. {shown.gaps}
     """,
     out.caption,
 )
