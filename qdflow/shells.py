@@ -127,5 +127,5 @@ def show_shares(
         axis.barh(y, mean, height, xerr=error, color=colour, capsize=scaled(2))
     axis.set_yticks(range(len(patterns)), [spelled(p) for p in patterns])
     axis.set_xlabel("share of the configurations")
-    axis.set_ylabel("electrons between the lines, from inside")
+    axis.set_ylabel("electrons in each ring, from inside")
     axis.set(xlim=(0, None), ylim=(len(patterns) - 0.4, -0.6))
