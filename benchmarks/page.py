@@ -36,7 +36,7 @@ def fill(table: pd.DataFrame, path: Path, figures: Path) -> None:
         if (figures / f"{name}.png").exists():
             picture = Image.open(figures / f"{name}.png").convert("RGB").quantize(256)
             picture.save(path.parent / f"{name}.png", optimize=True)
-    path.write_text(MARKED.sub(filled, path.read_text()))
+    path.write_text(MARKED.sub(filled, path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def markdown(name: str, rows: pd.DataFrame) -> str:

@@ -162,7 +162,7 @@ def _peak() -> int:
 def _restarted_peak() -> int:
     """Forget the largest memory so far, where the system can: what it is now."""
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return _peak()
 
 

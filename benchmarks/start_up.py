@@ -46,7 +46,9 @@ def matches(quick: bool) -> list[Match]:
 def scripts() -> list[str]:
     """Those of jobs, which say so by how they fail; of the figures one."""
     paths = sorted(SCRIPTS.glob("*.py"))
-    jobs = [path.stem for path in paths if "sentences(snakemake)" in path.read_text()]
+    jobs = [
+        path.stem for path in paths if "sentences(snakemake)" in path.read_text(encoding="utf-8")
+    ]
     kinds = [job for job in jobs if job.startswith("figure_")]
     return [job for job in jobs if job not in kinds[1:]]
 
@@ -58,7 +60,7 @@ def imports(job: str = "") -> Callable[[], None]:
 
 def statements(job: str) -> str:
     """The imports of a script, as a program."""
-    tree = ast.parse((SCRIPTS / f"{job}.py").read_text())
+    tree = ast.parse((SCRIPTS / f"{job}.py").read_text(encoding="utf-8"))
     found = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     return "\n".join(map(ast.unparse, found))
 
@@ -103,7 +105,9 @@ def jobs(text: str) -> Counter[str]:
 
 def submissions(counts: Counter[str]) -> int:
     """How many jobs a cluster gets, as the profile slurm groups them, if all groups are full."""
-    text = re.sub(r": \?.*?(\d+).*", r": \1", (ROOT / "slurm/config.yaml").read_text())
+    text = re.sub(
+        r": \?.*?(\d+).*", r": \1", (ROOT / "slurm/config.yaml").read_text(encoding="utf-8")
+    )
     part = re.search(r"^groups:\n.*?^group-components:\n(?: +.*\n)+", text, re.M | re.S)
     if part is None:
         raise ValueError("slurm/config.yaml names no groups")

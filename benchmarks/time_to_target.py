@@ -24,7 +24,7 @@ JAX_STEPS, JAX_BATCH, NOTEBOOK = 500, 8192, 162.77
 
 def matches(quick: bool) -> list[Match]:
     """One, of all cells of targets.yaml and of the notebook's training in JAX."""
-    spec = yaml.safe_load(FILE.read_text())
+    spec = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     shared = {key: spec[key] for key in ("targets", "samples", "seconds")}
     if quick:
         shared |= {"samples": 256, "seconds": 1}

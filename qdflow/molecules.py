@@ -37,6 +37,11 @@ def typical(energy: Array) -> int:
     return int(np.argsort(energy)[len(energy) // 2])
 
 
+def thinned(x: Array, most: int) -> Array:
+    """At most so many configurations of x (size, n, 2), from all of its length."""
+    return x[np.linspace(0, len(x) - 1, min(len(x), most)).round().astype(int)]
+
+
 def fitted(x: Array, template: Array) -> Fitted:
     """Turn, mirror and relabel each configuration so that it is as close to a template as it gets.
 

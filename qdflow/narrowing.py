@@ -118,10 +118,13 @@ def _enough(
         tried.append((steps, max(apart.mean + apart.stderr, budget.width / 10)))
         if len(tried) > 1:
             (a, wide), (b, close) = tried[-2:]
-            power = min(max(math.log(wide / close) / math.log(b / a), SLOWEST), 1.0)
+            power = max(math.log(wide / close) / math.log(b / a), SLOWEST)
+            if close > budget.width:  # beyond what was tried, no faster than in the limit
+                power = min(power, 1.0)
         wanted = MARGIN * steps * (tried[-1][1] / budget.width) ** (1 / power)
         before, steps = steps, math.ceil(min(max(wanted, LEAST_STEPS), budget.max_steps))
-        if steps <= 1.5 * before or steps == budget.max_steps:
+        # a single trial says nothing of the power: a leap to the most there may be is tried first
+        if steps <= 1.5 * before or (steps == budget.max_steps and len(tried) > 1):
             break
     return steps
 

@@ -77,7 +77,7 @@ def _logger(label: str, log: Path | None) -> logging.Logger:
         logger.addHandler(logging.NullHandler())
         return logger
     log.parent.mkdir(parents=True, exist_ok=True)
-    handler = _Lines(log, mode="a")
+    handler = _Lines(log, mode="a", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s  %(name)s  %(message)s"))
     logger.addHandler(handler)
     return logger

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-PACKAGES = ("qdflow", "torch", "numpy", "numba", "scipy", "pymbar", "arviz-stats", "pandas")
+PACKAGES = ("qdflow", "torch", "zuko", "numpy", "numba", "scipy", "pymbar", "arviz-stats", "pandas")
 
 
 def code_hash(*files: Path | str) -> str:
@@ -48,7 +48,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def _hash(path: Path) -> str:
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
@@ -78,7 +78,7 @@ def _dump(part: object) -> str:
 @cache
 def _imports(path: Path) -> set[Path]:
     files: set[Path] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

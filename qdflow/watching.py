@@ -228,7 +228,7 @@ def _read(path: Path, _changed: int, _size: int) -> Estimate | None:
 
 def _plan(folder: Path) -> dict[str, Any]:
     try:
-        plan = json.loads((folder / PLAN).read_text())
+        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise PlanError(
             f"{folder} holds no {PLAN}, which a run writes when it starts; name the folder of a"

@@ -1,10 +1,14 @@
 """Bounds that annealing brings together, around two electrons whose F is known by quadrature."""
 
+import math
+from types import SimpleNamespace
+
 import pytest
 from oracles import boltzmann_of_two, two_electrons
 
-from qdflow import flows
+from qdflow import flows, narrowing
 from qdflow.narrowing import LEAST_STEPS, Budget, narrow, width
+from qdflow.stats import Estimate, Found
 from qdflow.system import System
 
 BETA, PAIR = 2.0, System(2)
@@ -37,6 +41,24 @@ def test_the_bounds_come_as_close_as_they_are_asked_to(generator, reference):
     assert 0 < wide.ess.mean < close.ess.mean <= 1
     lost = close.found["annealed_upper"].estimate.mean - F
     assert close.ess.mean > 1 - 4 * BETA * lost  # of narrow normal works it is 1 - 2 beta lost
+
+
+@pytest.mark.parametrize("power", [0.7, 1.0, 2.0])
+def test_no_more_steps_than_it_takes(power, monkeypatch):
+    """A width that falls as steps^-power, and a first trial that asks for more than there may be."""
+
+    def annealed(_way, steps, *_):
+        apart = Found(Estimate((steps / LEAST_STEPS) ** -power, 0.0, 100))
+        return {"annealed_upper": apart, "annealed_lower": Found(Estimate(0.0, 0.0, 100))}, None
+
+    monkeypatch.setattr(narrowing, "_annealed", annealed)
+    plan = SimpleNamespace(schedule=lambda steps: steps)
+    enough = LEAST_STEPS * 0.05 ** (-1 / power)
+    most = math.ceil(1.5 * enough) if power <= 1 else 150
+    steps = narrowing._enough(None, plan, None, Budget(0.05, 64, most), 1.0, None)
+    assert enough <= steps <= 1.5 * enough
+    if power >= 1:
+        assert steps < most
 
 
 def test_no_more_steps_than_are_allowed(generator, reference):

@@ -78,6 +78,15 @@ def test_ground_states_have_the_shells_of_the_literature(n, pattern, rng):
     assert shells.commonest([shells.occupations(x, ends)], 1) == [pattern]
 
 
+@pytest.mark.parametrize("size", [1, 7, 750, 1000])
+def test_thinned_configurations_are_of_the_whole_run(size):
+    """Rows of the reference are chain after chain: the first of them are of few chains."""
+    kept = molecules.thinned(np.arange(size).reshape(-1, 1, 1), 500).ravel()
+    assert len(kept) == min(size, 500)
+    assert (np.diff(kept) > 0).all()
+    assert (kept[0], kept[-1]) == (0, size - 1)
+
+
 def test_independent_electrons_have_no_correlation(rng):
     """g = 1 - 1/n at every distance, for any density, within its errors."""
     x = rng.normal(size=(8000, 5, 2)) * [1.0, 0.6]

@@ -51,7 +51,7 @@ def _figure(rest: str, config: Mapping[str, Any]) -> str:
 def write(matrix: Matrix, config: Mapping[str, Any], folder: Path) -> None:
     """Leave the plan of a run in the folder of its results."""
     with atomic(folder / PLAN) as temporary:
-        temporary.write_text(json.dumps(plan(matrix, config)))
+        temporary.write_text(json.dumps(plan(matrix, config)), encoding="utf-8")
 
 
 def plan(matrix: Matrix, config: Mapping[str, Any]) -> dict[str, Any]:

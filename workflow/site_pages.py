@@ -60,10 +60,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add them all."""
     for source, place in PAGES.items():
         if (ROOT / source).exists():
-            text = (ROOT / source).read_text()
+            text = (ROOT / source).read_text(encoding="utf-8")
             files.append(File.generated(config, place, content=text))
     for source, (place, title) in QUOTED.items():
-        text = f"# {title}\n\n```\n{(ROOT / source).read_text()}```\n"
+        quoted = (ROOT / source).read_text(encoding="utf-8")
+        text = f"# {title}\n\n```\n{quoted}```\n"
         files.append(File.generated(config, place, content=text))
     for name in modules():
         text = f"# {name}\n\n::: {name}\n"
@@ -122,7 +123,10 @@ def grouped() -> dict[str, list[str]]:
 
 def overview() -> str:
     """The API at a glance: what `from qdflow import` gives, and what each module is for."""
-    about = {name: ast.get_docstring(ast.parse(p.read_text())) for name, p in modules().items()}
+    about = {
+        name: ast.get_docstring(ast.parse(p.read_text(encoding="utf-8")))
+        for name, p in modules().items()
+    }
     lines = ["# API", "", INTRODUCTION, "", "| name | from |", "|---|---|"]
     lines += [f"| [`{n}`][{w}.{n}] | [`{w}`]({_link(w)}) |" for n, w in _public().items()]
     for title, names in grouped().items():
@@ -143,7 +147,7 @@ From `qdflow` itself, imported when they are asked for:"""
 
 def _public() -> dict[str, str]:
     """The table of `qdflow.public`, read without importing anything."""
-    tree = ast.parse((ROOT / "qdflow/public.py").read_text())
+    tree = ast.parse((ROOT / "qdflow/public.py").read_text(encoding="utf-8"))
     (table,) = (node.value for node in tree.body if isinstance(node, ast.Assign))
     return ast.literal_eval(table)
 

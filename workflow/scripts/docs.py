@@ -59,11 +59,11 @@ for path in (folder / "comparisons.parquet" for folder in folders):
     if path.exists():
         found = tables.read(path, "compare", comparison.COMPARISONS)
         compared = pd.concat([compared, found], ignore_index=True) if len(compared) else found
-texts = {page: page.read_text() for page in pages}
+texts = {page: page.read_text(encoding="utf-8") for page in pages}
 try:
     changed = {page: VALUE.sub(_value, MARKED.sub(_filled, text)) for page, text in texts.items()}
 except ValueError as error:
     names = " or ".join(map(str, pages)), " or ".join(map(str, folders))
     sys.exit(f"a mark in {names[0]} asks for what {names[1]} does not hold: {error}")
 for page, text in changed.items():
-    page.write_text(text)
+    page.write_text(text, encoding="utf-8")

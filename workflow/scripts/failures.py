@@ -141,5 +141,5 @@ def _first_line(error: BaseException) -> str:
 
 
 def _append(log: Path, text: str) -> None:
-    with suppress(OSError), log.open("a") as file:  # the disk may be what failed
+    with suppress(OSError), log.open("a", encoding="utf-8") as file:  # the disk may be what failed
         file.write(text + "\n")

@@ -16,7 +16,7 @@ job, out = snakemake.params.job, snakemake.output
 shown = read_shown(**dict(snakemake.input.items()), labels=job["labels"])
 panels = [shown.mc, *shown.flows]
 template = shown.mc.x[np.argmin(shown.mc.energy)]
-frames = [molecules.fitted(p.x[:: max(1, len(p.x) // MOST)][:MOST], template) for p in panels]
+frames = [molecules.fitted(molecules.thinned(p.x, MOST), template) for p in panels]
 spacing = molecules.spacing(template)
 
 
