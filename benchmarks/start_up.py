@@ -46,9 +46,8 @@ def matches(quick: bool) -> list[Match]:
 def scripts() -> list[str]:
     """Those of jobs, which say so by how they fail; of the figures one."""
     paths = sorted(SCRIPTS.glob("*.py"))
-    jobs = [
-        path.stem for path in paths if "sentences(snakemake)" in path.read_text(encoding="utf-8")
-    ]
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in paths}
+    jobs = [name for name, text in texts.items() if "sentences(snakemake)" in text]
     kinds = [job for job in jobs if job.startswith("figure_")]
     return [job for job in jobs if job not in kinds[1:]]
 
@@ -105,9 +104,8 @@ def jobs(text: str) -> Counter[str]:
 
 def submissions(counts: Counter[str]) -> int:
     """How many jobs a cluster gets, as the profile slurm groups them, if all groups are full."""
-    text = re.sub(
-        r": \?.*?(\d+).*", r": \1", (ROOT / "slurm/config.yaml").read_text(encoding="utf-8")
-    )
+    profile = (ROOT / "slurm/config.yaml").read_text(encoding="utf-8")
+    text = re.sub(r": \?.*?(\d+).*", r": \1", profile)
     part = re.search(r"^groups:\n.*?^group-components:\n(?: +.*\n)+", text, re.M | re.S)
     if part is None:
         raise ValueError("slurm/config.yaml names no groups")

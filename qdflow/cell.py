@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 from qdflow import checks, densities, flows, plotting
 from qdflow.estimate import FlowEstimate, estimate
 from qdflow.flows.base import Flow
+from qdflow.groups import POINT_GROUPS, holds
 from qdflow.progress import progress
 from qdflow.reference import Budget, Reference, reference
 from qdflow.symmetry import Averaged
 from qdflow.system import System
 from qdflow.train import HISTORY, Phase, train
+from qdflow.traps import TRAPS
 
 QUICK = Budget(ladders=4, stderr_F=0.05, stderr_E=0.05, keep=5000)
 
@@ -113,8 +115,15 @@ class Cell:
         """The flow as it is now, in float64; averaged over a group of the plane, if one is named.
 
         Raises:
-            ValueError: no group has that name, or the flow has no exact log_prob.
+            ValueError: no group has that name, the trap lacks it, or the flow has no exact
+                log_prob.
         """
+        own = TRAPS[self.system.trap].group
+        if symmetry in POINT_GROUPS and not holds(own, symmetry):
+            raise ValueError(
+                f"symmetry is {symmetry!r}, but turns and mirrors of the {self.system.trap} trap"
+                f" are those of {own!r}; take that group or a part of it"
+            )
         flow = copy.deepcopy(self.flow).double()
         return flow if symmetry == "none" else Averaged(flow, symmetry)
 

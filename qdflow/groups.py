@@ -19,6 +19,15 @@ POINT_GROUPS = {
 }
 
 
+def holds(whole: str, part: str) -> bool:
+    """Whether all elements of a group are in another one, ``o2`` or in `POINT_GROUPS`."""
+    if whole == "o2":
+        return True
+    ours, theirs = POINT_GROUPS[part], POINT_GROUPS[whole]
+    turns, mirrors = set(theirs.quarter_turns), set(theirs.mirrors)
+    return turns.issuperset(ours.quarter_turns) and mirrors.issuperset(ours.mirrors)
+
+
 def log_order(symmetry: str, n: int) -> float:
     """ln |G| of a symmetry as the tables spell it: names joined by +, or `none`.
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import qdflow
-from qdflow import Budget, Cell, Phase, System, flows, public
+from qdflow import Budget, Cell, Phase, System, cell, flows, public
 from qdflow.flows.mlp import MLP
 from qdflow.train import train
+from qdflow.traps import Trap
 
 SHORT = Phase(60, 64, 0.02, decay=0.2)
 
@@ -117,6 +118,15 @@ def test_what_cannot_be_is_refused(change, sentence):
 def test_what_cannot_be_asked_is_refused(call, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         call(Cell(System(n=2), "mlp", beta=1, hidden=[4]))
+
+
+def test_a_symmetry_that_the_trap_lacks_is_refused(monkeypatch):
+    oval = Trap(lambda x, y: x * x + 4 * y * y, lambda x, y: (2 * x, 8 * y), 2, "c2v")
+    monkeypatch.setattr(cell, "TRAPS", {"harmonic": oval})
+    one = Cell(System(n=2), "autoregressive", beta=1, hidden=[4])
+    with pytest.raises(ValueError, match="symmetry is 'c4', but turns and mirrors of the harmonic"):
+        one.estimate(10, symmetry="c4")
+    assert one.density("c2v").symmetry == "c2v"
 
 
 def test_nothing_is_drawn_of_a_training_that_was_not():

@@ -45,7 +45,7 @@ def test_the_bounds_come_as_close_as_they_are_asked_to(generator, reference):
 
 @pytest.mark.parametrize("power", [0.7, 1.0, 2.0])
 def test_no_more_steps_than_it_takes(power, monkeypatch):
-    """A width that falls as steps^-power, and a first trial that asks for more than there may be."""
+    """A width that falls as steps^-power, and a first trial that asks for more than allowed."""
 
     def annealed(_way, steps, *_):
         apart = Found(Estimate((steps / LEAST_STEPS) ** -power, 0.0, 100))

@@ -168,6 +168,12 @@ def refused(clone):
         ("qdflow/flows/affine.py", "build = Affine", "", "has no build = the name of a class"),
         ("qdflow/flows/affine.py", "class Affine", "class", "cannot be read (invalid syntax"),
         ("qdflow/flows/affine.py", "* n}", "* nn}", "impossible() failed for 2 electrons"),
+        (
+            "qdflow/traps/elliptic.py",
+            "trap = Trap(",
+            "Trap(",
+            "no trap = Trap(...), as it",
+        ),
         ("workflow/scripts/figure_steps.py", "FIGURE =", "FIG =", "has no FIGURE = a dictionary"),
         (
             "workflow/scripts/figure_steps.py",
@@ -190,3 +196,9 @@ def test_a_file_that_does_not_declare_itself_is_named(clone, name, old, new, sen
         (clone / name).write_text(text)
     assert name in found
     assert sentence in found
+
+
+def test_a_symmetry_that_the_trap_lacks_is_refused(clone):
+    turned = CONFIG["cells"]["one"] | {"symmetry": "c4"}
+    (clone / "bad.yaml").write_text(yaml.safe_dump(CONFIG | {"cells": {"one": turned}}))
+    assert "the trap 'elliptic' are those of 'c2v'; take that group or a part" in refused(clone)

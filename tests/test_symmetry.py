@@ -10,7 +10,7 @@ from scipy import stats
 
 from qdflow import flows
 from qdflow.estimate import estimate
-from qdflow.groups import log_order
+from qdflow.groups import holds, log_order
 from qdflow.stats import iid_mean
 from qdflow.symmetry import GROUPS, Averaged, act, moved
 from qdflow.system import TRAPS, System
@@ -52,10 +52,22 @@ def test_orders_are_those_of_the_groups():
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("trap", TRAPS)
 def test_energies_do_not_change_under_the_groups(group, trap, generator):
-    system, own = System(4, trap), TRAPS[trap].group
+    """All those of the trap's, and in no other one."""
+    system = System(4, trap)
     x = torch.randn(10, 4, 2, dtype=torch.float64, generator=generator)
-    for g in GROUPS[group] if group == own or own in ("o2", "c4v") else []:
-        torch.testing.assert_close(system.energy(act(g, x)), system.energy(x))
+    same = [torch.allclose(system.energy(act(g, x)), system.energy(x)) for g in GROUPS[group]]
+    assert all(same) == holds(TRAPS[trap].group, group)
+
+
+def test_groups_hold_their_parts():
+    parts = {whole: {part for part in GROUPS if holds(whole, part)} for whole in [*GROUPS, "o2"]}
+    assert parts == {
+        "c2": {"c2"},
+        "c4": {"c2", "c4"},
+        "c2v": {"c2", "c2v"},
+        "c4v": set(GROUPS),
+        "o2": set(GROUPS),
+    }
 
 
 @pytest.mark.parametrize("trap", SHIPPED)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qdflow.flows import _options
+from qdflow.traps import TRAPS
 
 ROOT = Path(__file__).parents[1]
 FLOWS = ROOT / "qdflow" / "flows"
-TRAPS = ROOT / "qdflow" / "traps"
 SCRIPTS = ROOT / "workflow" / "scripts"
 PREFIX = "figure_"
 # Where a figure's tables may come from: `flow/samples`, say.
@@ -94,7 +94,23 @@ def figures() -> list[str]:
 @cache
 def about_trap(name: str) -> str:
     """The first line of its docstring."""
-    return _about(TRAPS / f"{name}.py")
+    return _about(ROOT / "qdflow" / "traps" / f"{name}.py")
+
+
+@cache
+def group_of_trap(name: str) -> str:
+    """The group of the plane that leaves V as it is. A trap is plain Python, so it is imported.
+
+    Raises:
+        DeclarationError: the file fails, or names no trap.
+    """
+    try:
+        return TRAPS[name].group
+    except Exception as error:  # whatever a file of somebody else's raises
+        raise DeclarationError(
+            f"qdflow/traps/{name}.py has no trap = Trap(...), as it fails"
+            f" ({type(error).__name__}: {error})"
+        ) from error
 
 
 @cache

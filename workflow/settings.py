@@ -13,6 +13,8 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 from jsonschema.exceptions import best_match
 
+from qdflow.groups import holds
+
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 NAMED = ("systems", "architectures", "figures")  # sections that files of their own add to
 
@@ -76,7 +78,7 @@ def schema(flows: Iterable[str] | None = None) -> dict[str, Any]:
         k: v["additionalProperties"] for k, v in content["properties"].items() if k in NAMED
     }
     trap = sections["systems"]["properties"]["trap"]
-    trap["enum"] = declared.names(declared.TRAPS)
+    trap["enum"] = [*declared.TRAPS]
     trap["description"] += " " + "; ".join(
         f"{name}: {declared.about_trap(name).rstrip('.')}" for name in trap["enum"]
     )
@@ -262,6 +264,13 @@ def _checked_cell(name: str, spec: Mapping[str, Any], config: Mapping[str, Any])
                 f"cells.{name}.{key} is {spec[key]!r}, but {what} needs an exact log_prob, which a"
                 f" flow {architecture['flow']!r} lacks; choose from {', '.join(exact_log_prob())}"
             )
+    trap = config["systems"][spec["system"]]["trap"]
+    own = declared.group_of_trap(trap)
+    if spec["symmetry"] != "none" and not holds(own, spec["symmetry"]):
+        raise ConfigError(
+            f"cells.{name}.symmetry is {spec['symmetry']!r}, but turns and mirrors of the trap"
+            f" {trap!r} are those of {own!r}; take that group or a part of it, or none"
+        )
     if sentence := _ambiguous(spec, config["trainings"][spec["training"]]["phases"]):
         raise ConfigError(f"cells.{name}.objective is {spec['objective']!r}, but {sentence}")
     if "anneal" in spec and (sentence := _no_annealing(spec, architecture["flow"], config)):

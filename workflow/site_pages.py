@@ -50,8 +50,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for entry in config.nav or []:
         if "API" in entry:
             entry["API"] = ["api/index.md", *sections]
-        if "The talk" in entry and not (ROOT / "docs/gallery/README.md").exists():
-            entry["The talk"] = entry["The talk"][:1]  # `make docs` writes it
     config.watch.append(str(ROOT / "qdflow"))
     return config
 
@@ -123,10 +121,8 @@ def grouped() -> dict[str, list[str]]:
 
 def overview() -> str:
     """The API at a glance: what `from qdflow import` gives, and what each module is for."""
-    about = {
-        name: ast.get_docstring(ast.parse(p.read_text(encoding="utf-8")))
-        for name, p in modules().items()
-    }
+    texts = {name: path.read_text(encoding="utf-8") for name, path in modules().items()}
+    about = {name: ast.get_docstring(ast.parse(text)) for name, text in texts.items()}
     lines = ["# API", "", INTRODUCTION, "", "| name | from |", "|---|---|"]
     lines += [f"| [`{n}`][{w}.{n}] | [`{w}`]({_link(w)}) |" for n, w in _public().items()]
     for title, names in grouped().items():
