@@ -43,7 +43,8 @@ def main() -> None:
     qdflow watch results/smoke       how far another one is
     qdflow show talk-cold            all numbers of a cell, and its training
     qdflow compare talk-cold convex@10
-    qdflow compare results results-of-a-friend --fail-above 4
+    qdflow compare talk-hot:0 talk-hot:2           two of its seeds
+    qdflow compare results results-of-a-friend --references --fail-above 4
 
     The exit status is 0 if all went well, 1 if something is missing or damaged, or if
     `--fail-above` was exceeded, and 2 if the command line cannot be understood.
@@ -95,7 +96,7 @@ def watch(results: Path, every: float, once: bool) -> None:
     help="Draw its training to this file, too (PDF or PNG), and open it.",
 )
 def show(cell: str, results: Path, curve: Path | None) -> None:
-    """All numbers of CELL, or of CELL@BETA, beside its reference, and its training.
+    """All numbers of CELL, CELL@BETA or CELL@BETA:SEED, its reference's, and its training.
 
     Every number has its error bar, its method and its effective sample size; what was refused
     says why. Of a run that is not at its end, what there is so far. The curve is F of the training
@@ -105,8 +106,7 @@ def show(cell: str, results: Path, curve: Path | None) -> None:
     console = _console()
     for _, rows in chosen.groupby(["system", "beta", "cell", "seed"], sort=False):
         console.print(views.numbers(rows))
-        own = rows.loc[rows["method"].isin(list(summary.OWN)), "verdict"]
-        console.print(f"verdict: {', '.join(own.unique())}", highlight=False)
+        console.print(f"verdict: {_verdict(rows)}", highlight=False)
     _sketch(chosen, results, console)
     if curve:
         _draw(chosen, results, curve)
@@ -127,28 +127,48 @@ def show(cell: str, results: Path, curve: Path | None) -> None:
     help="Rows to show of two folders.",
 )
 @click.option(
+    "--references",
+    is_flag=True,
+    help="Of two folders only the numbers of Monte Carlo, which should agree.",
+)
+@click.option(
     "--fail-above", type=click.FloatRange(0), help="Exit with 1 if any differs by more sigma."
 )
-def compare(a: str, b: str, results: Path, most: int, fail_above: float | None) -> None:
+def compare(
+    a: str, b: str, results: Path, most: int, references: bool, fail_above: float | None
+) -> None:
     """Two cells, or two folders of results, A minus B in units of sigma.
 
-    A and B are both CELL or CELL@BETA of one run, or both folders of results, of which all numbers
-    that both have are held against each other, the farthest first.
+    A and B are both CELL, CELL@BETA or CELL@BETA:SEED of one run, or both folders of results, of
+    which all numbers that both have are held against each other, the farthest first. A flow that
+    was trained elsewhere, or again with other rounding, is another flow: its numbers differ by more
+    than their errors, and `--references` leaves them out.
+
+    F of a flow that has failed is no bound and is not compared. Times are not, either.
     """
     folders = Path(a).is_dir(), Path(b).is_dir()
+    if references and not all(folders):
+        raise click.UsageError(f"--references is for two folders of results, not {a!r} and {b!r}")
+    console = _console()
     if all(folders):
         keys = ["system", "beta", "cell", "seed", "method", "quantity"]
-        table = summary.differences(_summary(Path(a)), _summary(Path(b)), keys)
+        sides = [_summary(Path(side)) for side in (a, b)]
+        if references:
+            sides = [side.loc[side["cell"] == "", :] for side in sides]
+        table = summary.differences(sides[0], sides[1], keys)
         table = table.sort_values("sigmas", key=abs, ascending=False, ignore_index=True)
     elif any(folders):
         raise click.UsageError(f"{a!r} and {b!r} are not both folders of results, nor both cells")
     else:
         keys = ["quantity", "method"]
-        table = summary.differences(_one(results, a), _one(results, b), keys)
+        sides = [_one(results, side) for side in (a, b)]
+        table = summary.differences(sides[0], sides[1], keys)
         most = len(table)
+        for side, rows in zip((a, b), sides, strict=True):
+            if not summary.is_bound(rows):
+                console.print(f"{side} {_verdict(rows)}; its F is no bound", highlight=False)
     if table.empty:
         raise click.ClickException(f"{a} and {b} have no number in common")
-    console = _console()
     console.print(views.pairs(table.head(most), keys, a, b))
     console.print(f"{len(table)} numbers in common", highlight=False)
     if fail_above is not None and max(map(abs, table["sigmas"])) > fail_above:
@@ -173,7 +193,10 @@ def _sketch(chosen: pd.DataFrame, results: Path, console: Console) -> None:
     F = history["F"].fillna(history["F_below"])  # some objectives know only the lower bound
     exact = [] if references.empty else [summary.pick(references, "F").mean]
     first = rows.iloc[0]
-    console.print(f"\ntraining of {first['cell']}, β = {first['beta']:g}, seed {first['seed']}: F")
+    where = f"β = {first['beta']:g}"
+    if _is_of_a_family(results, first):  # whose F is that of no one beta
+        where, exact = "a family, mean over its temperatures", []
+    console.print(f"\ntraining of {first['cell']}, {where}, seed {first['seed']}: F")
     console.print(sketch(history["step"], F, exact), highlight=False)
 
 
@@ -186,6 +209,11 @@ def _draw(chosen: pd.DataFrame, results: Path, path: Path) -> None:
     if references.empty:
         raise click.ClickException(
             f"{flow['cell']} has no reference at beta = {flow['beta']:g} to draw"
+        )
+    if _is_of_a_family(results, flow):
+        raise click.ClickException(
+            f"{flow['cell']} is a family: its training has a mean over temperatures, and no curve"
+            " at one beta; leave --curve out, or see its figure of kind thermodynamics"
         )
     try:
         history = _history(results, flow)
@@ -214,12 +242,16 @@ def _history(results: Path, flow: pd.Series) -> pd.DataFrame:
     Raises:
         TableError: it is missing or damaged.
     """
-    folders = [
-        results / "flows" / str(flow["cell"]) / at / f"seed{flow['seed']}"
-        for at in (f"beta{flow['beta']:.12g}", "family")
-    ]
-    found = [path for folder in folders if (path := folder / "history.parquet").is_file()]
-    return tables.read((found or [folders[0] / "history.parquet"])[0], "train")
+    at = "family" if _is_of_a_family(results, flow) else f"beta{flow['beta']:.12g}"
+    return tables.read(_training(results, flow, at), "train")
+
+
+def _is_of_a_family(results: Path, flow: pd.Series) -> bool:
+    return _training(results, flow, "family").is_file()
+
+
+def _training(results: Path, flow: pd.Series, at: str) -> Path:
+    return results / "flows" / str(flow["cell"]) / at / f"seed{flow['seed']}" / "history.parquet"
 
 
 def _console() -> Console:
@@ -234,15 +266,29 @@ def _summary(folder: Path) -> pd.DataFrame:
 
 
 def _chosen(results: Path, cell: str) -> pd.DataFrame:
-    """From the summary, or from the tables that a run has made so far."""
-    name, at, beta = cell.partition("@")
+    """From the tables that a run has made so far; without its plan, from the summary."""
+    place, colon, seed = cell.partition(":")
+    name, at, beta = place.partition("@")
     if at and not _is_number(beta):
         raise click.ClickException(f"{beta!r} in {cell!r} is no beta; write it like {name}@10")
+    if colon and not seed.isdecimal():
+        raise click.ClickException(f"{seed!r} in {cell!r} is no seed; write it like {place}:0")
+    rows = _rows(results, place)
+    if not colon:
+        return rows
+    there = sorted(rows.loc[rows["cell"] != "", "seed"].unique())
+    if int(seed) not in there:
+        known = ", ".join(map(str, there))
+        raise click.ClickException(f"{place} has no seed {seed} so far; it has {known}")
+    return rows.loc[(rows["cell"] == "") | (rows["seed"] == int(seed)), :]
+
+
+def _rows(results: Path, cell: str) -> pd.DataFrame:
+    with suppress(watching.PlanError, ValueError):
+        return summary.select(watching.estimates(results, cell.partition("@")[0]), [cell])
     try:
         return summary.select(_summary(results), [cell])
     except (click.ClickException, ValueError) as missing:
-        with suppress(watching.PlanError, ValueError):
-            return summary.select(watching.estimates(results, name), [cell])
         raise click.ClickException(_why_not(results, cell, missing)) from None
 
 
@@ -265,14 +311,24 @@ def _is_number(text: str) -> bool:
 
 
 def _one(results: Path, cell: str) -> pd.DataFrame:
-    """The rows of one cell at one beta with one seed."""
+    """The rows of one cell at one beta with one seed, the first unless it is named."""
     chosen = _chosen(results, cell)
     chosen = chosen.loc[chosen["cell"] != "", :]
     found = sorted(set(chosen["beta"]))
     if len(found) > 1:
         names = ", ".join(f"{cell}@{beta:g}" for beta in found)
         raise click.ClickException(f"{cell} was trained at several beta; name one of {names}")
-    return chosen.loc[chosen["seed"] == chosen["seed"].min(), :]
+    seeds = sorted(set(chosen["seed"]))
+    if len(seeds) > 1:
+        others = ", ".join(f"{cell}:{seed}" for seed in seeds[1:])
+        click.echo(f"{cell} has {len(seeds)} seeds; this is {cell}:{seeds[0]}, others are {others}")
+    return chosen.loc[chosen["seed"] == seeds[0], :]
+
+
+def _verdict(rows: pd.DataFrame) -> str:
+    """What was found of the flow itself."""
+    own = rows.loc[rows["method"].isin(list(summary.OWN)), "verdict"]
+    return ", ".join(own.unique())
 
 
 def _seen(results: Path) -> list[watching.Row]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from qdflow.files import atomic
 from qdflow.stats import Estimate
+from qdflow.summary import is_unfounded
 
 SHOWN = ("system", "beta", "cell", "seed", "architecture", "symmetry", "objective")
 SHOWN += ("quantity", "method", "value", "unit", "ess", "r_hat", "verdict")
@@ -91,9 +92,15 @@ def _row(row: Mapping[Hashable, Any]) -> str:
     shown = {name: (html.escape(str(row[name])), None) for name in SHOWN if name != "value"}
     shown |= {name: (f"{row[name]:{form}}", row[name]) for name, form in _NUMBERS.items()}
     shown["cell"] = (html.escape(row["cell"] or "reference"), None)
-    shown["value"] = (str(value) if np.isfinite(value.mean) else "refused", value.mean)
+    shown["value"] = (_value(row, value), value.mean)
     shown["r_hat"] = (f"{row['r_hat']:.3f}" if np.isfinite(row["r_hat"]) else "", row["r_hat"])
     return f"<tr>{''.join(_cell(*shown[name]) for name in SHOWN)}</tr>"
+
+
+def _value(row: Mapping[Hashable, Any], value: Estimate) -> str:
+    if is_unfounded(row):
+        return "no bound"
+    return str(value) if np.isfinite(value.mean) else "refused"
 
 
 _NUMBERS = {"beta": "g", "seed": "d", "ess": ".0f"}

@@ -1,6 +1,6 @@
 """The long table that all estimates share: one row a number."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,7 @@ QUANTITIES = {  # and their units: energies are in the trap's, S and C in Boltzm
 }
 OWN = ("variational", "weights", "clock", "metropolis", "ladder")  # methods of estimates by itself
 TOO_GOOD = 4.0  # standard errors below exact
+UNFOUNDED = ("F", "F_before", "S", "symmetry_gain")  # where ln q is no log-density
 
 
 def rows(
@@ -117,6 +118,12 @@ def is_bound(rows: pd.DataFrame) -> bool:
 def bound(rows: pd.DataFrame) -> str:
     """F of one density as text, or that it has none that means anything."""
     return f"F = {pick(rows, 'F')}" if is_bound(rows) else "no bound"
+
+
+def is_unfounded(row: Mapping[Hashable, Any] | pd.Series) -> bool:
+    """Whether a row holds what a flow says of ln q, and its map has failed: no number to show."""
+    own = row["method"] in OWN and row["quantity"] in UNFOUNDED
+    return own and str(row["verdict"]).startswith("failed")
 
 
 def judged(summary: pd.DataFrame) -> pd.DataFrame:
@@ -214,10 +221,13 @@ def differences(a: pd.DataFrame, b: pd.DataFrame, keys: Sequence[str]) -> pd.Dat
 
     Returns:
         A table with the keys, the two estimates, `a` and `b`, their `difference` and the
-        `sigmas` it is from zero. What either refused is left out.
+        `sigmas` it is from zero. What either refused or has no right to say is left out, and so is
+        what no sigma can judge: times, and numbers without an error on both sides.
     """
-    known = [t[np.isfinite(t["mean"]) & np.isfinite(t["stderr"])] for t in (a, b)]
+    known = [t.loc[np.isfinite(t["mean"]) & np.isfinite(t["stderr"]), :] for t in (a, b)]
+    known = [t.loc[(t["method"] != "clock") & ~t.apply(is_unfounded, axis=1), :] for t in known]
     paired = known[0].merge(known[1], on=list(keys), suffixes=("_a", "_b"))
+    paired = paired.loc[(paired["stderr_a"] > 0) | (paired["stderr_b"] > 0), :]
     sides = [
         [
             Estimate(*row)

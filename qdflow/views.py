@@ -9,6 +9,7 @@ from rich.table import Table
 
 from qdflow import watching
 from qdflow.stats import Estimate
+from qdflow.summary import is_unfounded
 
 URGENCY = ("failed", "silent", "waiting", "queued", "done")  # what is at work comes second
 COLOURS = {
@@ -43,6 +44,7 @@ def numbers(rows: pd.DataFrame) -> Table:
     for row in rows.to_dict("records"):
         estimate = Estimate(row["mean"], row["stderr"], row["ess"])
         text = str(estimate) if math.isfinite(estimate.mean) else row["verdict"]
+        text = "no bound" if is_unfounded(row) else text
         table.add_row(row["quantity"], row["method"], text, f"{estimate.ess:.0f}")
     return table
 
@@ -67,6 +69,8 @@ def _lines(row: watching.Row) -> Iterator[tuple[list[str], str]]:
     left = _clock(row.job.left) if row.job and row.job.left is not None else ""
     gap = row.F.minus(row.exact) if row.F and row.exact else None
     numbers = [_number(one) for one in (row.F, row.exact, gap)]
+    if row.is_refuted:
+        numbers[0], numbers[2] = "no bound", ""
     place = [row.name, row.beta, row.seed, row.state, step]
     yield [*place, *numbers, left], COLOURS.get(row.state, "cyan")
     if row.job and row.state == "failed":

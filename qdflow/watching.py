@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import pandas as pd
 
 from qdflow import tables
 from qdflow.stats import Estimate
-from qdflow.summary import COLUMNS, judged, pick
+from qdflow.summary import COLUMNS, is_bound, judged, pick
 
 PLAN = "plan.json"
 LONGEST_LINE = 500  # of a log; its end is all that is read
@@ -27,6 +28,7 @@ _LINE = re.compile(
     r"(?P<start>start)|(?P<done>\d+)/(?P<total>\d+)  (?P<news>.*?)  (?P<seconds>\d+) s"
     r"|(?P<end>done) in \d+ s  (?P<last>.*)|stopped: (?P<why>.*))$"
 )
+_RESUMED = "resumed at"  # what the first line of such a training says
 _BOUND = re.compile(r"F < (-?[\d.]+)")
 
 
@@ -42,20 +44,20 @@ class Job(NamedTuple):
         done: units of work.
         total: of them; 0 as long as nobody knows.
         news: the last there was, or why it failed.
-        seconds: since this attempt started.
+        pace: seconds for a unit in this attempt; 0 as long as nobody knows.
     """
 
     state: str
     done: int = 0
     total: int = 0
     news: str = ""
-    seconds: float = 0.0
+    pace: float = 0.0
 
     @property
     def left(self) -> float | None:
         """Seconds until it is done, if it goes on at this pace."""
-        known = self.state == "running" and 0 < self.done < self.total
-        return self.seconds * (self.total - self.done) / self.done if known else None
+        known = self.state == "running" and self.pace and self.done < self.total
+        return self.pace * (self.total - self.done) if known else None
 
 
 class Row(NamedTuple):
@@ -70,6 +72,7 @@ class Row(NamedTuple):
         job: that it is about; None if it is queued or done.
         F: an estimate with its error, or the bound of the training so far without one.
         exact: F of its reference; None as long as there is none.
+        is_refuted: whether its map folds, so that F bounds nothing.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Row(NamedTuple):
     job: Job | None
     F: Estimate | None
     exact: Estimate | None
+    is_refuted: bool = False
 
 
 def rows(folder: Path, now: datetime) -> list[Row]:
@@ -102,8 +106,10 @@ def rows(folder: Path, now: datetime) -> list[Row]:
     ]
     for one in plan["cells"]:
         F = next(filter(None, (_estimate(folder / table) for table in one["tables"])), None)
+        refuted = any(_is_refuted(folder / table) for table in one["tables"])
         held = exact.get((one["system"], one["beta"]))
-        found.append(_row(folder, one, one["cell"], str(one["seed"]), F, held, now))
+        row = _row(folder, one, one["cell"], str(one["seed"]), F, held, now)
+        found.append(row._replace(is_refuted=refuted))
     return found
 
 
@@ -158,12 +164,26 @@ def read_log(path: Path, now: datetime) -> Job | None:
     spoken = [line for line in lines[last + 1 :] if line.strip()]  # the sentence it ended with
     if match["why"] is not None or spoken:
         return Job("failed", news=spoken[-1] if spoken else match["why"])
-    silent = (now - datetime.fromisoformat(match["time"])).total_seconds()
+    silent = max((now - datetime.fromisoformat(match["time"])).total_seconds(), 0.0)
     state = "silent" if silent > SILENT else "running"
     if match["start"]:
-        return Job(state, seconds=max(silent, 0.0))
-    done, total, seconds = (int(match[key]) for key in ("done", "total", "seconds"))
-    return Job(state, done, total, match["news"], seconds + max(silent, 0.0))
+        return Job(state)
+    pace = _pace([match for _, match in known], silent)
+    return Job(state, int(match["done"]), int(match["total"]), match["news"], pace)
+
+
+def _pace(lines: list[re.Match[str]], silent: float) -> float:
+    """Seconds for a unit, by the lines of this attempt that are at hand; 0 if that is too few.
+
+    An attempt that was resumed begins with units that an earlier one has done.
+    """
+    attempt = list(takewhile(lambda match: match["done"], reversed(lines)))
+    (done, seconds), (first, began) = (
+        (int(match["done"]), int(match["seconds"])) for match in (attempt[0], attempt[-1])
+    )
+    if done > first:
+        return (seconds + silent - began) / (done - first)
+    return 0.0 if _RESUMED in attempt[0]["news"] else (seconds + silent) / max(done, 1)
 
 
 def _row(
@@ -208,8 +228,20 @@ def _so_far(job: Job) -> Estimate | None:
 
 def _estimate(path: Path) -> Estimate | None:
     """F of a table of estimates; None if it is none, or not there."""
-    if path.name != "estimates.parquet":
+    rows = _table(path) if path.name == "estimates.parquet" else None
+    try:
+        return None if rows is None else pick(rows, "F")
+    except (ValueError, KeyError):
         return None
+
+
+def _is_refuted(path: Path) -> bool:
+    """Whether a table of estimates or of an audit says that the flow has failed."""
+    rows = _table(path) if path.name in ("estimates.parquet", "audit.parquet") else None
+    return rows is not None and not is_bound(rows)
+
+
+def _table(path: Path) -> pd.DataFrame | None:
     try:
         status = path.stat()
     except OSError:
@@ -218,11 +250,11 @@ def _estimate(path: Path) -> Estimate | None:
 
 
 @cache
-def _read(path: Path, _changed: int, _size: int) -> Estimate | None:
+def _read(path: Path, _changed: int, _size: int) -> pd.DataFrame | None:
     """Read once, as long as the file stays as it is: there may be a thousand of them."""
     try:
-        return pick(tables.read(path, "estimate"), "F")
-    except (tables.TableError, ValueError, KeyError):
+        return tables.read(path, "estimate", COLUMNS)
+    except tables.TableError:
         return None
 
 

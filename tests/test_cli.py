@@ -114,6 +114,65 @@ def test_the_bound_of_a_family_is_of_no_beta(results):
     assert (row.state, row.F) == ("train", None)
 
 
+def test_a_resumed_training_takes_the_time_of_its_steps(results):
+    """At step 5400 of 6000 after 10 s: those are of 400 steps, as it was resumed at 5000."""
+    attempts = [
+        "2026-01-02 11:00:00,000  qdflow.train b  5000/6000  F < 6.1  500 s",
+        "2026-01-02 11:59:50,000  qdflow.train b  start",
+        "2026-01-02 11:59:50,000  qdflow.train b  5000/6000  resumed at step 5000  0 s",
+        "2026-01-02 12:00:00,000  qdflow.train b  5400/6000  F < 6  10 s",
+    ]
+    path = results / "logs/train/b/beta10/seed0.log"
+    path.write_text("\n".join(attempts))
+    assert watching.read_log(path, NOW).left == pytest.approx(600 * 10 / 400)
+    path.write_text("\n".join(attempts[:-1]))
+    assert watching.read_log(path, NOW).left is None
+    path.write_text("\n".join(attempts[:-2]))
+    assert watching.read_log(path, NOW).left is None
+
+
+@pytest.mark.parametrize("rule", ["estimates", "audit"])
+def test_a_flow_that_failed_has_no_bound(rule, results):
+    """Whoever says it: its own estimates or the audit."""
+    own = table("a", 5.45, verdict="failed: it folds" if rule == "estimates" else "passed")
+    write(results / "flows/a/beta10/seed0/estimates.parquet", own)
+    if rule == "audit":
+        found = table("a", 0.1, verdict="failed: it folds").head(1)
+        found = found.assign(method="audit", quantity="lost_in_folds")
+        write(results / "flows/a/beta10/seed0/audit.parquet", found)
+    plan = json.loads((results / "plan.json").read_text())
+    plan["cells"][0]["tables"].append("flows/a/beta10/seed0/audit.parquet")
+    (results / "plan.json").write_text(json.dumps(plan))
+    shown = {"watch": run("watch", results), "show": run("show", "a", "--results", results)}
+    for text in shown.values():
+        assert "no bound" in text
+        assert "5.450(10)" not in text
+    text = run("compare", "a", "b", "--results", results)
+    assert "a failed: it folds; its F is no bound" in text
+    assert "1 numbers in common" in text  # of E
+
+
+def test_seeds_are_named(results):
+    seeds = [table("a", 5.5 + seed, seed=seed) for seed in (0, 2)]
+    write(results / "summary.parquet", pd.concat([table("", 5.0), *seeds]))
+    (results / "plan.json").unlink()
+    text = run("compare", "a", "a:2", "--results", results)
+    assert "a has 2 seeds; this is a:0, others are a:2" in text
+    assert "-2.000(14)" in text
+    text = run("show", "a@10:2", "--results", results)
+    assert "7.500(10)" in text
+    assert "5.500(10)" not in text
+
+
+def test_the_curve_of_a_family_is_of_no_beta(results, tmp_path):
+    history = pd.DataFrame({name: [1.0, 2.0, 3.0] for name in HISTORY})
+    tables.write(history, results / "flows/a/family/seed0/history.parquet", HISTORY, {})
+    text = run("show", "a", "--results", results)
+    assert "training of a, a family, mean over its temperatures, seed 0" in text
+    text = run("show", "a", "--results", results, "--curve", tmp_path / "a.png", code=1)
+    assert "a is a family: its training has a mean over temperatures" in text
+
+
 def test_what_is_half_written_is_not_there_yet(results):
     path = results / "flows/a/beta10/seed0/estimates.parquet"
     path.write_bytes(path.read_bytes()[:100])
@@ -206,6 +265,21 @@ def test_folders_are_compared_the_farthest_first(results, tmp_path):
     assert "+0.0" in lines[-1]
 
 
+def test_of_folders_those_numbers_are_compared_that_should_agree(results, tmp_path):
+    """A flow of another machine is another flow, and no error judges times and roundings."""
+    other = tmp_path / "other"
+    odd = table("a", 1e-15, 0.0).head(1).assign(method="audit", quantity="ladj_defect")
+    clock = table("a", 0.2, 0.001).head(1).assign(method="clock", quantity="seconds_per_sample")
+    for folder, factor in ((other, 2.0), (results, 1.0)):
+        parts = [table("", 5.0), table("a", 5.5 * factor)]
+        parts += [one.assign(mean=factor * one["mean"]) for one in (odd, clock)]
+        write(folder / "summary.parquet", pd.concat(parts))
+    assert "4 numbers in common" in run("compare", results, other)
+    run("compare", results, other, "--fail-above", "4", code=1)
+    text = run("compare", results, other, "--references", "--fail-above", "4")
+    assert "2 numbers in common" in text
+
+
 def test_differences_leave_out_what_was_refused():
     a, b = table("a", 1.0), table("a", 2.0)
     b.loc[b["quantity"] == "F", ["mean", "stderr"]] = float("nan")
@@ -227,6 +301,9 @@ def test_differences_leave_out_what_was_refused():
         (["show", "a", "--curve", "a.png"], "history.parquet does not exist; run rule train"),
         (["compare", "a", "z"], "no estimate of 'z' in the table of"),
         (["compare", "a", "."], "are not both folders of results, nor both cells"),
+        (["show", "a:cold"], "'cold' in 'a:cold' is no seed; write it like a:0"),
+        (["show", "a:7"], "a has no seed 7 so far; it has 0"),
+        (["compare", "a", "b", "--references"], "is for two folders of results, not 'a' and 'b'"),
         (["watch", "--every", "0"], "0.0 is not in the range x>=0.1"),
         (["see", "a"], "No such command 'see'"),
     ],
