@@ -221,11 +221,13 @@ def compared_cells():
 
 
 def compare_inputs():
-    """The estimates of all that is compared and of its references, and how it was trained."""
+    """What there is of all that is compared and of its references, and how it was trained."""
     cells = compared_cells()
-    folders = [*map(flow_path, cells), *dict.fromkeys(map(reference_path, cells))]
+    flows, references = map(flow_path, cells), dict.fromkeys(map(reference_path, cells))
+    names = [f"{flow}/{table}" for flow in flows for table in ("estimates", "audit")]
+    names += [f"{reference}/estimates" for reference in references]
     return dict(
-        estimates=[f"{folder}/estimates.parquet" for folder in folders],
+        estimates=[f"{name}.parquet" for name in names],
         histories=[f"{trained_path(*cell)}/history.parquet" for cell in cells],
     )
 

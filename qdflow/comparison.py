@@ -67,8 +67,9 @@ def compared(
 
     The gain is F of the one minus F of the other. With several seeds its error is the scatter of
     the trainings, and p that of Welch's t-test; with one it is that of the samples alone, which
-    the verdict says. Trainings that failed are left out, which the verdict says, too. Without
-    another cell, the gain of averaging a flow over a group is that of the paired samples, which
+    the verdict says. Trainings that failed are left out, which the verdict says, too; where they
+    leave one of several, nobody knows how these scatter, and nothing is decided. Without another
+    cell, the gain of averaging a flow over a group is that of the paired samples, which
     lies between 0 and the ceiling T ln|G|.
 
     Args:
@@ -180,9 +181,12 @@ def _judged(
         gain = _level(ours.rows, "symmetry_gain")
         return gain, _normal(gain), _within(gain, ceiling) + _left_out(ours)
     gain = theirs.F.minus(ours.F)
-    p = _chance(gain, ours.F, theirs.F)
     way = "lower" if gain.mean > 0 else "higher"
     size = gain._replace(mean=abs(gain.mean))
+    if left := [side.name for side in (ours, theirs) if side.seeds == 1 and side.failed]:
+        verdict = f"undecided: F {way} by {size}, with one training left of {' and of '.join(left)}"
+        return gain, np.nan, verdict + _left_out(ours, theirs)
+    p = _chance(gain, ours.F, theirs.F)
     if p >= CHANCE:
         verdict = f"undecided: F {way} by {size} (p = {p:.2g})"
     else:

@@ -234,6 +234,9 @@ def show_scaling(
 
     Both axes are logarithmic, and show the numbers of electrons that there are.
     """
+    if not labels:
+        axis.text(0.5, 0.5, "nothing to show", transform=axis.transAxes, ha="center")
+        return
     for k, label in enumerate(labels):
         colour = COLOURS[1 + k % (len(COLOURS) - 1)]
         axis.errorbar(

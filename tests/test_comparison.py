@@ -6,7 +6,7 @@ import pytest
 
 from qdflow.comparison import COMPARISONS, compared, overview, select
 from qdflow.stats import Estimate
-from qdflow.summary import rows
+from qdflow.summary import judged, rows
 
 
 def cell(name, values, stderr=0.01, verdict="by construction: it is", **more):
@@ -91,6 +91,35 @@ def test_trainings_that_failed_are_left_out_and_counted():
     assert row["gain"] == pytest.approx(1.0)
     assert row["verdict"].startswith("F lower by 1.00(8) (p = ")
     assert row["verdict"].endswith("; 1 of 4 trainings of a failed")
+
+
+def test_a_single_one_that_is_left_decides_nothing():
+    """Its samples alone would call it 70 sigma; how its trainings scatter is unknown."""
+    a = cell("a", [1.0, -50.0, -50.0])
+    a.loc[a["seed"] > 0, "verdict"] = "failed: it folds"
+    row = judge(a, cell("b", [2.0, 2.1, 1.9]))
+    assert np.isnan(row["p_value"])
+    assert row["verdict"] == (
+        "undecided: F lower by 1.00(6), with one training left of a; 2 of 3 trainings of a failed"
+    )
+
+
+def test_a_flow_that_only_its_audit_refutes_is_left_out():
+    """As the pipeline gives it: estimates that passed, and rows of the audit."""
+    audit = rows(
+        {"lost_in_folds": Estimate(0.5, 0.1, 100.0)},
+        {"lost_in_folds": "audit"},
+        cell="a",
+        seed=0,
+        system="dot",
+        n=3,
+        beta=2.0,
+        verdict="failed: the audit says so",
+    )
+    parts = [cell("a", [1.0], verdict="passed: no fold"), cell("b", [2.0]), audit]
+    row = judge(judged(pd.concat(parts, ignore_index=True)))
+    assert row["verdict"].startswith("no verdict: all trainings of a cell failed")
+    assert np.isnan(row["F"])
 
 
 def test_the_ceiling_is_that_of_the_symmetry():

@@ -26,7 +26,7 @@ sys.path.append(str(ROOT / "workflow/scripts"))
 import failures
 import faults
 
-from qdflow import checkpoint, flows, tables
+from qdflow import checkpoint, flows, groups, stats, tables
 from qdflow.system import System
 from qdflow.train import HISTORY, PATIENCE, Phase, StoppedError, TrainingDivergedError, train
 
@@ -479,6 +479,23 @@ def test_what_can_be_foreseen_is_a_sentence(tmp_path, error, sentence):
 @pytest.mark.parametrize("error", [ValueError("odd"), FileNotFoundError(2, "none"), KeyError("k")])
 def test_what_nobody_foresaw_keeps_its_traceback(tmp_path, error):
     assert failures.explained(error, tmp_path) == ""
+
+
+def caught(work):
+    try:
+        work()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def test_what_the_library_refuses_is_a_sentence(tmp_path):
+    """Of errors of one kind, those that it raises by itself; others tell of a bug."""
+    refused = caught(lambda: groups.log_order("c5", 3))
+    assert failures.explained(refused, tmp_path).startswith("unknown symmetry 'c5'; choose from")
+    bug = caught(lambda: stats.iid_mean(["a"]))
+    assert isinstance(bug, ValueError)
+    assert failures.explained(bug, tmp_path) == ""
 
 
 def test_a_shell_between_hides_no_signal():

@@ -352,7 +352,7 @@ def test_a_hyperparameter_reruns_its_cell(clone):
 def test_how_hard_the_audit_looks_reruns_the_audits(clone):
     edit(clone / "config/smoke.yaml", "preimages: 20", "preimages: 21")
     jobs = planned(clone)
-    assert rules(jobs) == {"audit", "summarize", "table", "figure"}
+    assert rules(jobs) == {"audit", "summarize", "compare", "table", "figure"}
     assert sum(rule == "audit" for rule, _ in jobs) == CELLS
 
 

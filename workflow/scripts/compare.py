@@ -10,7 +10,7 @@ from qdflow.train import HISTORY
 
 sentences(snakemake)
 job = snakemake.params.job
-parts = [tables.read(path, "estimate", COLUMNS) for path in snakemake.input.estimates]
+parts = [tables.read(path, "estimate or audit", COLUMNS) for path in snakemake.input.estimates]
 estimates = judged(pd.concat(parts, ignore_index=True))
 ends = [tables.read(path, "train", HISTORY).iloc[-1] for path in snakemake.input.histories]
 work = pd.DataFrame(

@@ -53,8 +53,8 @@ def explained(error: BaseException, folder: Path) -> str:
         error: that ends the job.
         folder: of the job's outputs.
     """
-    if type(error).__module__.partition(".")[0] == "qdflow":
-        return str(error)  # its own kinds of errors are sentences already
+    if type(error).__module__.partition(".")[0] == "qdflow" or _is_refusal(error):
+        return str(error)  # a sentence already
     if isinstance(error, OSError) and error.errno in _FULL:
         return (
             f"no space is left for {folder} ({_free(folder)} free: {error}); make room, and run"
@@ -127,6 +127,16 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether a line of qdflow raised it on purpose, as it refuses what it was given."""
+    if not isinstance(error, ValueError | ArithmeticError) or error.__traceback__ is None:
+        return False
+    *_, last = traceback.extract_tb(error.__traceback__)
+    package = Path(__file__).resolve().parents[2] / "qdflow"
+    ours = Path(last.filename).resolve().is_relative_to(package)
+    return ours and (last.line or "").startswith("raise ")
 
 
 def _free(folder: Path) -> str:

@@ -13,15 +13,20 @@ from qdflow.summary import COLUMNS, judged
 FIGURE = {
     "flows": (1, 4),
     "betas": "all",
-    "inputs": {"flow_estimates": "flow/estimates", "mc_estimates": "references/estimates"},
+    "inputs": {
+        "flow_estimates": "flow/estimates",
+        "flow_audits": "flow/audit",
+        "mc_estimates": "references/estimates",
+    },
 }
 SHOWN = {"F": "F  [trap energy]", "E": "⟨E⟩  [trap energy]", "S": "S  [k]", "C": "C  [k]"}
 
 sentences(snakemake)
 job, out = snakemake.params.job, snakemake.output
 exact = pd.concat([tables.read(p, "reference", COLUMNS) for p in snakemake.input.mc_estimates])
-parts = [tables.read(path, "estimate", COLUMNS) for path in snakemake.input.flow_estimates]
-table = judged(pd.concat([exact, *parts], ignore_index=True))
+own = [tables.read(path, "estimate", COLUMNS) for path in snakemake.input.flow_estimates]
+audits = [tables.read(path, "audit", COLUMNS) for path in snakemake.input.flow_audits]
+table = judged(pd.concat([exact, *own, *audits], ignore_index=True))
 flows = [rows for name, rows in table.groupby(["cell", "seed"], sort=False) if name[0]]
 labels = [f"{name}: {standing(rows)}" for name, rows in zip(job["labels"], flows, strict=True)]
 
