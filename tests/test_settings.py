@@ -226,6 +226,11 @@ def test_the_configurations_are_valid(name):
             "figures.c4 shows what averaging does, but cells.talk-hot.symmetry is 'none'",
         ),
         (
+            "systems.dot-3.n",
+            1,
+            "figures.pairs shows 2 electrons or more, but cells.mlp-transformer has 1;",
+        ),
+        (
             "cells.talk-cold.anneal",
             {},
             "cells.talk-cold.anneal is given, but a flow 'mlp' is labelled; choose from convex,",

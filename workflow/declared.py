@@ -68,6 +68,7 @@ class Figure(NamedTuple):
         inputs: name in `snakemake.input` -> table, `SOURCE/TABLE` of `SOURCES`.
         betas: `one`, or `all` of each cell that is shown.
         averaged: whether its cells have to be averaged over a group.
+        electrons: that they have to have at least.
         options: JSON schema of keys of its own in the configuration.
         about: the first line of the script's docstring.
     """
@@ -76,6 +77,7 @@ class Figure(NamedTuple):
     inputs: dict[str, str] = COMPARE
     betas: str = "one"
     averaged: bool = False
+    electrons: int = 1
     options: dict[str, Any] = {}  # noqa: RUF012
     about: str = ""
 

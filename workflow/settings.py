@@ -404,6 +404,12 @@ def _refuse_unfit(name: str, kind: declared.Figure, cell: str, config: Mapping[s
         raise ConfigError(
             f"figures.{name} shows what annealing does, but cells.{cell} has no 'anneal'; add it"
         )
+    n = config["systems"][spec["system"]]["n"]
+    if n < kind.electrons:
+        raise ConfigError(
+            f"figures.{name} shows {kind.electrons} electrons or more, but cells.{cell} has {n};"
+            " choose another cell"
+        )
     if kind.averaged and spec["symmetry"] == "none":
         raise ConfigError(
             f"figures.{name} shows what averaging does, but cells.{cell}.symmetry is"

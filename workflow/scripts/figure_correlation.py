@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from qdflow import captions, correlation, densities, plotting
 from qdflow.panels import read_shown
 
-FIGURE = {"flows": (1, 6)}
+FIGURE = {"flows": (1, 6), "electrons": 2}
 
 sentences(snakemake)
 job, out = snakemake.params.job, snakemake.output

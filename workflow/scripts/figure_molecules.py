@@ -8,7 +8,7 @@ from qdflow import captions, densities, molecules, plotting
 from qdflow.panels import read_shown
 from qdflow.stats import Estimate, iid_mean
 
-FIGURE = {"flows": (1, 3)}
+FIGURE = {"flows": (1, 3), "electrons": 2}
 MOST = 500  # configurations that are turned into the frame of one
 
 sentences(snakemake)
