@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.worker import environment
+from benchmarks.worker import affinity, environment
 
 ROOT = Path(__file__).parents[1]
 OURS = "qdflow"  # how the names of our contenders begin
@@ -180,7 +180,7 @@ class Worker:
 
 def play(match: Match, say: Callable[[str], None] = print) -> list[Row]:
     """The rows of a match: set-up, turns, ratios, fractions of the limits, and who failed."""
-    cpus = sorted(os.sched_getaffinity(0))[: match.cores]
+    cpus = affinity()[: match.cores]
     with ExitStack() as stack:
         workers = []
         for contender in match.contenders:  # one after the other: their set-up is measured too

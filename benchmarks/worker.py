@@ -39,7 +39,14 @@ def environment(processors: int) -> dict[str, str]:
 
 def processors() -> int:
     """How many this process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(affinity())
+
+
+def affinity() -> list[int]:
+    """Which processors this process may use; macOS does not say, and cannot be told."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def _versions() -> dict[str, str]:
@@ -63,7 +70,8 @@ def main() -> None:
     """Obey the commands until there are no more."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
-    os.sched_setaffinity(0, json.loads(sys.argv[3]))
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, json.loads(sys.argv[3]))
 
     def answer(what: dict[str, Any]) -> None:
         print(json.dumps(what), file=answers, flush=True)

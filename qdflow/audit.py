@@ -200,7 +200,8 @@ def preimages(
         report(start + 1, starts, "")
     found = torch.stack(log_q)
     share = (found[1:] > -torch.inf).any(0).double().mean().item()
-    fault = f"{share:.2g} of {size} samples have a second preimage" if share else ""
+    folded = round(share * size)
+    fault = f"{folded} of {size} samples have a second preimage" if folded else ""
     lost = iid_mean((found.logsumexp(0) - found[0]).cpu() / beta)
     # a share that was not seen would cost ln 2 at most: two z of one x, each as likely
     unseen = proportion(share, size).stderr * math.log(2) / beta

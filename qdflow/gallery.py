@@ -59,7 +59,8 @@ def put(
     Args:
         results: folder of the run.
         run: its name.
-        figures: as the configuration has them, with title and category.
+        figures: as the configuration has them, with title and category, and the hash of the code
+            that draws it as `code`.
         stamp: what made it, beside what its tables say.
         album: the folder.
 
@@ -69,7 +70,7 @@ def put(
     summary = results / "summary.parquet"
     rows = tables.read(summary, "summarize", COLUMNS)
     note = tables.metadata(summary, "summarize")
-    made = dict(stamp, code=note["config"]["code"], versions=note["versions"])
+    made = dict(stamp, versions=note["versions"])
     album.mkdir(parents=True, exist_ok=True)
     known = stamps(album)
     for name in [name for name, one in known.items() if one["run"] == run]:
@@ -85,7 +86,7 @@ def put(
             "category": spec.get("category", "beyond the talk"),
             "sha256": digest(album / source.name),
             "caption": plain(caption.read_text(encoding="utf-8")) if caption.exists() else "",
-            "made": made,
+            "made": made | {"code": spec.get("code", "")},
         }
     _write(album / STAMP, json.dumps(dict(sorted(known.items())), indent=1, ensure_ascii=False))
     table = pd.concat([_others(album, run), chosen(rows, run)], ignore_index=True)

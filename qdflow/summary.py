@@ -120,10 +120,10 @@ def bound(rows: pd.DataFrame) -> str:
     return f"F = {pick(rows, 'F')}" if is_bound(rows) else "no bound"
 
 
-def is_unfounded(row: Mapping[Hashable, Any] | pd.Series) -> bool:
+def is_unfounded(row: Mapping[Hashable, Any]) -> bool:
     """Whether a row holds what a flow says of ln q, and its map has failed: no number to show."""
     own = row["method"] in OWN and row["quantity"] in UNFOUNDED
-    return own and str(row["verdict"]).startswith("failed")
+    return own and row.get("verdict", "").startswith("failed")  # an album leaves those out
 
 
 def judged(summary: pd.DataFrame) -> pd.DataFrame:
@@ -224,8 +224,9 @@ def differences(a: pd.DataFrame, b: pd.DataFrame, keys: Sequence[str]) -> pd.Dat
         `sigmas` it is from zero. What either refused or has no right to say is left out, and so is
         what no sigma can judge: times, and numbers without an error on both sides.
     """
-    known = [t.loc[np.isfinite(t["mean"]) & np.isfinite(t["stderr"]), :] for t in (a, b)]
-    known = [t.loc[(t["method"] != "clock") & ~t.apply(is_unfounded, axis=1), :] for t in known]
+    known = [
+        table.loc[[_is_judgeable(row) for row in table.to_dict("records")], :] for table in (a, b)
+    ]
     paired = known[0].merge(known[1], on=list(keys), suffixes=("_a", "_b"))
     paired = paired.loc[(paired["stderr_a"] > 0) | (paired["stderr_b"] > 0), :]
     sides = [
@@ -241,6 +242,11 @@ def differences(a: pd.DataFrame, b: pd.DataFrame, keys: Sequence[str]) -> pd.Dat
         **{name: pd.Series(column, dtype=object) for name, column in found.items()},
         sigmas=[gap.sigmas_from(0) for gap in gaps],
     )
+
+
+def _is_judgeable(row: Mapping[Hashable, Any]) -> bool:
+    finite = bool(np.isfinite([row["mean"], row["stderr"]]).all())
+    return finite and row["method"] != "clock" and not is_unfounded(row)
 
 
 def per_electron(summary: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from qdflow.flows import NAMES
+
 TEXT = (ROOT / "Snakefile").read_text()
 RULES = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", TEXT, re.M | re.S))
 JOBS = [name for name in RULES if name != "all"]
@@ -24,6 +26,16 @@ def test_a_rule_has_a_log_resources_an_environment_and_a_script_of_its_own(name)
     assert log.split("/")[0] == name
     if "envs/flows.yaml" in RULES[name] and name != "compare":  # what computes
         assert f'benchmark:\n        f"{{RESULTS}}/benchmarks/{log}.tsv"' in RULES[name]
+
+
+def test_the_page_on_the_design_has_every_module():
+    page = (ROOT / "docs/design.md").read_text()
+    folders = ("qdflow", "qdflow/flows", "workflow")
+    files = [file for folder in folders for file in (ROOT / folder).glob("*.py")]
+    kinds = {f"{name}.py" for name in NAMES}  # one file each, as the folder's row says
+    assert len(files) > 60
+    expected = {f.name for f in files} - kinds - {"__init__.py"}
+    assert {name for name in expected if name in page} == expected
 
 
 def test_the_catalog_is_told_how_to_use_it():

@@ -30,6 +30,8 @@ from qdflow import checkpoint, flows, groups, stats, tables
 from qdflow.system import System
 from qdflow.train import HISTORY, PATIENCE, Phase, StoppedError, TrainingDivergedError, train
 
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="macOS cannot limit a process like this")
+
 
 @pytest.fixture(scope="session")
 def finished(source, tmp_path_factory):
@@ -147,6 +149,7 @@ def test_snakemake_is_asked_to_end_and_a_second_one_is_refused(slow, whole):
 # --- disk and memory ----------------------------------------------------------------------------
 
 
+@LINUX
 def test_the_disk_is_full(slow, whole):
     """From some step on the job may write no large file, as on a full disk."""
     run, job = slow.started()
@@ -209,6 +212,7 @@ class mounted:
         subprocess.run(["umount", "--lazy", self.folder], check=True)
 
 
+@LINUX
 def test_memory_runs_out(slow):
     """An allocation fails: a batch that is too large, in an address space of eight GB."""
     slow.configure(trained(PHASE | {"batch": 2_000_000_000}))

@@ -66,11 +66,11 @@ def results(tmp_path, rng):
         row | {"mean": 1.0, "stderr": 0.1, "verdict": "failed: so", "cell": "b"},
     ]
     table = pd.DataFrame(rows)[list(COLUMNS)]
-    tables.write(table, folder / "summary.parquet", COLUMNS, config={"code": "abc"})
+    tables.write(table, folder / "summary.parquet", COLUMNS, config={})
     return folder
 
 
-FIGURES = {"one": {"title": "The first", "category": "trust"}, "two": {}}
+FIGURES = {"one": {"title": "The first", "category": "trust", "code": "abc"}, "two": {}}
 
 
 def test_a_run_is_put_beside_others_and_in_place_of_itself(results, tmp_path):

@@ -45,8 +45,8 @@ def _value(mark: re.Match[str]) -> str:
     exact = quantity == "exact"
     table = summary.measured(summary.select(results, [name]), ["F" if exact else quantity])
     found = table[(table["cell"] == "reference") == exact]["F" if exact else quantity]
-    values = dict.fromkeys(text.split(":")[0] for text in found)
-    return f"{opening}{', '.join(values)}{closing}"
+    values = [text.split(":")[0] for text in found]
+    return f"{opening}{', '.join(values if len({*values}) > 1 else values[:1])}{closing}"
 
 
 paths = list(map(Path, sys.argv[1:]))
