@@ -12,7 +12,7 @@ NAMED = echo "Figures (PDF and PNG):" && ls $(RESULTS)/figures/*.pdf $(RESULTS)/
 
 help:
 	@echo "make figures   set up, compute everything of config/config.yaml, draw the figures"
-	@echo "make smoke     the same from config/smoke.yaml, in under three minutes"
+	@echo "make smoke     the same from config/smoke.yaml, in two minutes"
 	@echo "make test      set up, lint, type-check, and run all tests"
 	@echo "make test-slurm   the profile slurm, on a local cluster that it installs: as root, on Debian"
 	@echo "make test-report  the report in a headless Chromium, which it installs: as root, on Debian"

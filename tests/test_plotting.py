@@ -92,6 +92,13 @@ def test_every_series_is_drawn_where_it_belongs():
     assert axis.get_legend_handles_labels()[1] == ["a", "b"]
 
 
+def test_a_figure_of_nothing_says_so():
+    """As of a run whose flows all failed, or were estimated in too few chunks to be timed."""
+    _drawn, (axis,) = plotting.figure(1, "title")
+    plotting.show_scaling(axis, [], [], [], [])
+    assert [text.get_text() for text in axis.texts] == ["nothing to show"]
+
+
 def test_a_training_without_a_bound_shows_no_final_point():
     F, exact = 10 + np.exp(-np.arange(100.0)), Estimate(9.0, 0.02, 100)
     _drawn, axes = plotting.figure(2, "title")
