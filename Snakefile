@@ -16,6 +16,7 @@ import faults
 import lineage
 import needs
 import plan
+import schema
 import settings
 from qdflow.provenance import code_hash
 from snakemake.exceptions import WorkflowError
@@ -34,13 +35,13 @@ if not workflow.overwrite_configfiles:
 
 
 try:
-    settings.check(config)
-    settings.complete(config)
+    schema.check(config)
+    schema.complete(config)
     MATRIX = settings.matrix(config)
     lineage.check(config)
     plan.refuse_words(sys.argv[1:], config["results"].rstrip("/"), config)
     SITE = needs.site()
-except (settings.ConfigError, declared.DeclarationError) as error:
+except (schema.ConfigError, declared.DeclarationError) as error:
     raise WorkflowError(f"The configuration cannot be used: {error}.") from None
 
 RESULTS = config["results"].rstrip("/")

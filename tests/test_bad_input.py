@@ -14,6 +14,7 @@ import needs
 import pandas as pd
 import plan
 import pytest
+import schema
 import settings
 import torch
 import yaml
@@ -158,9 +159,9 @@ def test_a_configuration_that_cannot_be(change, sentence):
     if not sentence:  # options that are fine each and not together, once a cell has them
         put("cells/talk-hot/architecture", "leapfrog")(config)
         sentence = "leapfrog.refresh is 3; choose from 0 to the 2 layers (cell talk-hot)"
-    with pytest.raises(settings.ConfigError) as caught:
-        settings.check(config)
-        settings.complete(config)
+    with pytest.raises(schema.ConfigError) as caught:
+        schema.check(config)
+        schema.complete(config)
         settings.matrix(config)
         lineage.check(config)
     assert sentence in str(caught.value)
@@ -180,7 +181,7 @@ def test_a_configuration_that_cannot_be(change, sentence):
 )
 def test_a_target_that_nothing_makes(word, sentence):
     config = yaml.safe_load(SMOKE)
-    with pytest.raises(settings.ConfigError) as caught:
+    with pytest.raises(schema.ConfigError) as caught:
         plan.refuse_words(["-n", f"results/smoke/{word}"], "results/smoke", config)
     assert sentence in str(caught.value)
     made = ("hot.png", "column/hot.pdf", "captions/hot.rst", "evolution.gif", "evolution.html")
@@ -197,7 +198,7 @@ def test_a_target_that_nothing_makes(word, sentence):
     ],
 )
 def test_an_environment_that_cannot_be(environment, sentence):
-    with pytest.raises(settings.ConfigError, match=sentence):
+    with pytest.raises(schema.ConfigError, match=sentence):
         needs.site(environment)
 
 

@@ -2,6 +2,7 @@ import copy
 
 import lineage
 import pytest
+import schema
 import settings
 import yaml
 from conftest import ROOT
@@ -22,8 +23,8 @@ def config():
 
 
 def planned(config):
-    settings.check(config)
-    settings.complete(config)
+    schema.check(config)
+    schema.complete(config)
     settings.matrix(config)
     lineage.check(config)
     return config
@@ -101,7 +102,7 @@ def test_a_teacher_gives_samples_and_phases_weights(config):
 def test_refusals_are_one_sentence(config, cell, change, sentence):
     config["cells"][cell] |= change
     config["figures"] = {}  # which show cells as they are
-    with pytest.raises(settings.ConfigError) as caught:
+    with pytest.raises(schema.ConfigError) as caught:
         planned(config)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -110,7 +111,7 @@ def test_refusals_are_one_sentence(config, cell, change, sentence):
 def test_what_a_grandparent_learned_is_known(config):
     config["cells"]["taught"] |= {"objective": "forward", "training": "short"}
     del config["cells"]["taught"]["teacher"]
-    with pytest.raises(settings.ConfigError, match="start 'taught' goes back to 'taught', which"):
+    with pytest.raises(schema.ConfigError, match="start 'taught' goes back to 'taught', which"):
         planned(config)
     config["cells"]["colder"]["objective"] = "forward"  # then it claims no more than it may
     planned(config)

@@ -5,6 +5,7 @@ import math
 import cluster
 import needs
 import pytest
+import schema
 import settings
 import yaml
 from conftest import ROOT
@@ -19,7 +20,7 @@ VARIABLES += ("TIME", "JOBS", "TOGETHER", "STATUS")
 @pytest.fixture
 def config():
     content = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
-    settings.complete(content)
+    schema.complete(content)
     return content
 
 
@@ -114,10 +115,10 @@ def test_the_site_s_factor_shortens_and_lengthens_but_leaves_a_minute():
 def test_the_environment_is_read_and_checked():
     assert needs.site({}) == needs.site({"QDFLOW_DEVICE": "", "QDFLOW_SLURM_TIME": ""})
     assert needs.site({"QDFLOW_DEVICE": "cuda", "QDFLOW_SLURM_TIME": "2.5"}) == ("cuda", 2.5)
-    with pytest.raises(settings.ConfigError, match="QDFLOW_DEVICE is 'gpu'; choose from auto, cpu"):
+    with pytest.raises(schema.ConfigError, match="QDFLOW_DEVICE is 'gpu'; choose from auto, cpu"):
         needs.site({"QDFLOW_DEVICE": "gpu"})
     for text in ("fast", "0", "-1", "inf", "nan"):
-        with pytest.raises(settings.ConfigError, match=f"QDFLOW_SLURM_TIME is '{text}'"):
+        with pytest.raises(schema.ConfigError, match=f"QDFLOW_SLURM_TIME is '{text}'"):
             needs.site({"QDFLOW_SLURM_TIME": text})
 
 

@@ -130,13 +130,13 @@ def test_what_they_declare_is_held_to(clone, section, change, sentence):
 REFUSE = """
 import sys, yaml
 sys.path[:0] = [".", "workflow"]
-import declared, settings
+import declared, schema, settings
 config = yaml.safe_load(open("bad.yaml"))
 try:
-    settings.check(config)
-    settings.complete(config)
+    schema.check(config)
+    schema.complete(config)
     settings.matrix(config)
-except (settings.ConfigError, declared.DeclarationError) as error:
+except (schema.ConfigError, declared.DeclarationError) as error:
     print(error)
 """
 

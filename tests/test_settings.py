@@ -6,6 +6,7 @@ from typing import get_args
 
 import declared
 import pytest
+import schema
 import settings
 import torch
 import yaml
@@ -22,7 +23,7 @@ from qdflow.symmetry import GROUPS
 from qdflow.system import TRAPS, System
 
 PHASE = {"steps": 9, "batch": 9, "learning_rate": 0.1}
-SCHEMA = settings.schema()
+SCHEMA = schema.composed()
 
 
 def load(name):
@@ -36,7 +37,7 @@ def config():
 
 def completed(config):
     """With the defaults."""
-    settings.complete(config)
+    schema.complete(config)
     return config
 
 
@@ -46,7 +47,7 @@ def test_a_reference_may_have_an_error_of_its_own(config):
         {"system": "dot-3", "beta": 1.5, "stderr_F": 0.2},
         {"system": "dot-2", "beta": 2},
     ]
-    settings.check(config)
+    schema.check(config)
     completed(config)
     common = config["reference"]
     for system, beta, stderr in (("dot-3", "10", 0.1), ("dot-3", "1.5", 0.1)):
@@ -58,7 +59,7 @@ def test_a_reference_may_have_an_error_of_its_own(config):
 @pytest.mark.parametrize("name", ["config.yaml", "smoke.yaml", "best.yaml", "scale.yaml"])
 def test_the_configurations_are_valid(name):
     config = load(name)
-    settings.check(config)
+    schema.check(config)
     matrix = settings.matrix(completed(config))
     assert len(matrix.cells) >= 3
     assert set(matrix.figures) == set(config["figures"])
@@ -255,8 +256,8 @@ def test_refusals_are_one_sentence(config, path, value, sentence):
     for name in parents:
         table = table[name]
     table[last] = value
-    with pytest.raises(settings.ConfigError) as caught:
-        settings.check(config)
+    with pytest.raises(schema.ConfigError) as caught:
+        schema.check(config)
         settings.matrix(completed(config))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -264,19 +265,19 @@ def test_refusals_are_one_sentence(config, path, value, sentence):
 
 def test_a_missing_section_is_named(config):
     del config["cells"]
-    with pytest.raises(settings.ConfigError, match="the configuration lacks 'cells'; add it"):
-        settings.check(config)
+    with pytest.raises(schema.ConfigError, match="the configuration lacks 'cells'; add it"):
+        schema.check(config)
 
 
 def test_keys_that_yaml_takes_for_numbers(config):
     config["systems"][3] = {"n": 3}
-    with pytest.raises(settings.ConfigError, match="systems has the key 3; put it in quotes"):
-        settings.check(config)
+    with pytest.raises(schema.ConfigError, match="systems has the key 3; put it in quotes"):
+        schema.check(config)
 
 
 def test_an_infinite_clip_switches_clipping_off(config):
     config["trainings"]["hot"]["clip"] = float("inf")
-    settings.check(config)
+    schema.check(config)
 
 
 def test_one_beta_has_one_spelling():
@@ -320,7 +321,7 @@ def test_every_key_is_described_and_documented():
         keys |= {f"{flow}.{k}": s for k, s in _keys(SCHEMA["$defs"][flow])}
     text = (ROOT / "config/README.md").read_text()
     documented = set(re.findall(r"^\| `([^`]+)` \|", text, re.M))
-    ours = set(dict(_keys(yaml.safe_load(settings.SCHEMA.read_text()))))
+    ours = set(dict(_keys(yaml.safe_load(schema.PATH.read_text()))))
     shown = re.findall(r"^### `flow: (\w+)`", text, re.M)
     assert len(shown) >= 8
     ours |= {key for key in keys if key.split(".")[0] in shown}

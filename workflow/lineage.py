@@ -5,7 +5,8 @@ from typing import Any
 
 import declared
 import settings
-from settings import Cell, ConfigError
+from schema import ConfigError
+from settings import Cell
 
 SOURCES = ("teacher", "start")
 

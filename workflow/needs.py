@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import settings
-from settings import ConfigError
+from schema import ConfigError
 
 DEVICES = ("auto", "cpu", "cuda")  # those of qdflow.device, known here without torch
 GROWTH = 2  # of both, from one attempt to the next

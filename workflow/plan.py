@@ -7,7 +7,8 @@ from typing import Any
 
 import declared
 import settings
-from settings import Cell, ConfigError, Matrix
+from schema import ConfigError, known
+from settings import Cell, Matrix
 
 from qdflow.files import atomic
 from qdflow.watching import PLAN
@@ -34,7 +35,7 @@ def refuse_words(words: Iterable[str], folder: str, config: Mapping[str, Any]) -
             name = _figure(rest, config)
             if not name:
                 raise ConfigError(f"{target} is no figure; ask for NAME.pdf or NAME.png")
-        settings.known(f"what {target} belongs to", name, config[section], section)
+        known(f"what {target} belongs to", name, config[section], section)
 
 
 def _figure(rest: str, config: Mapping[str, Any]) -> str:
