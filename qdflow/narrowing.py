@@ -123,8 +123,10 @@ def _enough(
                 power = min(power, 1.0)
         wanted = MARGIN * steps * (tried[-1][1] / budget.width) ** (1 / power)
         before, steps = steps, math.ceil(min(max(wanted, LEAST_STEPS), budget.max_steps))
-        # a single trial says nothing of the power: a leap to the most there may be is tried first
-        if steps <= 1.5 * before or (steps == budget.max_steps and len(tried) > 1):
+        # a single trial says nothing of the power, and those of few chains are noisy: a leap to the
+        # most there may be, and one back, are tried before they are taken
+        settled = before / 1.5 <= steps <= 1.5 * before
+        if settled or (steps == budget.max_steps and len(tried) > 1):
             break
     return steps
 
