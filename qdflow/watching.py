@@ -97,7 +97,7 @@ def rows(folder: Path, now: datetime) -> list[Row]:
     """
     plan = _plan(folder)
     exact = {
-        (one["system"], one["beta"]): _estimate(folder / one["tables"][-1])
+        (one["system"], one["beta"]): _said(folder / one["tables"][-1]).F
         for one in plan["references"]
     }
     found = [
@@ -105,11 +105,11 @@ def rows(folder: Path, now: datetime) -> list[Row]:
         for one in plan["references"]
     ]
     for one in plan["cells"]:
-        F = next(filter(None, (_estimate(folder / table) for table in one["tables"])), None)
-        refuted = any(_is_refuted(folder / table) for table in one["tables"])
+        said = [_said(folder / table) for table in one["tables"]]
+        F = next((one.F for one in said if one.F), None)
         held = exact.get((one["system"], one["beta"]))
         row = _row(folder, one, one["cell"], str(one["seed"]), F, held, now)
-        found.append(row._replace(is_refuted=refuted))
+        found.append(row._replace(is_refuted=any(one.is_refuted for one in said)))
     return found
 
 
@@ -226,36 +226,33 @@ def _so_far(job: Job) -> Estimate | None:
     return Estimate(float(found[1]), float("nan"), 0.0) if found else None
 
 
-def _estimate(path: Path) -> Estimate | None:
-    """F of a table of estimates; None if it is none, or not there."""
-    rows = _table(path) if path.name == "estimates.parquet" else None
-    try:
-        return None if rows is None else pick(rows, "F")
-    except (ValueError, KeyError):
-        return None
+class _Said(NamedTuple):
+    """What a table says of F, if it does, and whether it refutes the flow."""
+
+    F: Estimate | None = None
+    is_refuted: bool = False
 
 
-def _is_refuted(path: Path) -> bool:
-    """Whether a table of estimates or of an audit says that the flow has failed."""
-    rows = _table(path) if path.name in ("estimates.parquet", "audit.parquet") else None
-    return rows is not None and not is_bound(rows)
-
-
-def _table(path: Path) -> pd.DataFrame | None:
+def _said(path: Path) -> _Said:
+    """By a table of estimates or of an audit; nothing by others, and by one that is not there."""
+    if path.name not in ("estimates.parquet", "audit.parquet"):
+        return _Said()
     try:
         status = path.stat()
     except OSError:
-        return None
+        return _Said()
     return _read(path, status.st_mtime_ns, status.st_size)
 
 
 @cache
-def _read(path: Path, _changed: int, _size: int) -> pd.DataFrame | None:
+def _read(path: Path, _changed: int, _size: int) -> _Said:
     """Read once, as long as the file stays as it is: there may be a thousand of them."""
     try:
-        return tables.read(path, "estimate", COLUMNS)
-    except tables.TableError:
-        return None
+        rows = tables.read(path, "estimate", COLUMNS)
+        F = pick(rows, "F") if path.name == "estimates.parquet" else None
+    except (tables.TableError, ValueError):
+        return _Said()
+    return _Said(F, not is_bound(rows))
 
 
 def _plan(folder: Path) -> dict[str, Any]:
