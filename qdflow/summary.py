@@ -229,6 +229,7 @@ def differences(a: pd.DataFrame, b: pd.DataFrame, keys: Sequence[str]) -> pd.Dat
     ]
     paired = known[0].merge(known[1], on=list(keys), suffixes=("_a", "_b"))
     paired = paired.loc[(paired["stderr_a"] > 0) | (paired["stderr_b"] > 0), :]
+    paired = paired.reset_index(drop=True)
     sides = [
         [
             Estimate(*row)

@@ -280,6 +280,18 @@ def test_of_folders_those_numbers_are_compared_that_should_agree(results, tmp_pa
     assert "2 numbers in common" in text
 
 
+def test_differences_stay_beside_their_names():
+    """What is left out comes first here, in the middle and last."""
+    a = pd.concat([table("a", float(k)) for k in range(4)], ignore_index=True)
+    a = a.assign(quantity=[*"pqrstuvw"])
+    a.loc[[0, 3, 7], "stderr"] = 0.0
+    found = summary.differences(a, a.assign(mean=a["mean"] - 10 * a.index), ["quantity"])
+    assert list(found["quantity"]) == [*"qrtuv"]
+    assert [one.mean for one in found["difference"]] == [10, 20, 40, 50, 60]
+    assert [one.mean for one in found["a"]] == [1, 1, 2, 3, 3]
+    assert (found["sigmas"] > 0).all()
+
+
 def test_differences_leave_out_what_was_refused():
     a, b = table("a", 1.0), table("a", 2.0)
     b.loc[b["quantity"] == "F", ["mean", "stderr"]] = float("nan")
