@@ -103,9 +103,13 @@ def _filled(loop: Any, outputs: int, *inputs: Tensor) -> tuple[Tensor, ...]:
 
 
 _jit = numba.njit(**FASTEST)
+# Part of every loop that calls them. As functions of their own they would be there twice, the same
+# but for the order of sums, and which of them runs would hang on whether the loops come from
+# numba's cache: two bits for one seed.
+_part_of_loops = numba.njit(inline="always", **FASTEST)
 
 
-@_jit
+@_part_of_loops
 def _add_phi(r2, w, c, phi):
     one = r2.dtype.type(1)
     for k in range(w.size):
@@ -115,7 +119,7 @@ def _add_phi(r2, w, c, phi):
             phi[b] += ck * u * u * u
 
 
-@_jit
+@_part_of_loops
 def _add_slopes(r2, w, c, s, phi, slope, grad_w, grad_c):
     """Also dphi/dr^2, and the gradients of sum_b s_b phi_b."""
     real = r2.dtype.type
@@ -149,7 +153,7 @@ def _radial_gradients(r2, w, c, grad, grad_r2, grad_w, grad_c):
             grad_r2[i, b] *= grad[i, b]
 
 
-@_jit
+@_part_of_loops
 def _repulsion(x, w, c, f):
     d, r2 = np.empty_like(x[:, 0]), np.empty_like(x[0, 0])
     phi = np.empty_like(r2)
@@ -167,7 +171,7 @@ def _repulsion(x, w, c, f):
                     f[a, j, b] -= push
 
 
-@_jit
+@_part_of_loops
 def _repulsion_gradients(x, w, c, grad, grad_x, grad_w, grad_c):
     d, g = np.empty_like(x[:, 0]), np.empty_like(x[:, 0])
     r2, s = np.empty_like(x[0, 0]), np.empty_like(x[0, 0])
@@ -188,7 +192,7 @@ def _repulsion_gradients(x, w, c, grad, grad_x, grad_w, grad_c):
                     grad_x[a, j, b] -= part
 
 
-@_jit
+@_part_of_loops
 def _part(x, i, j, d):
     for a in range(2):
         for b in range(d.shape[1]):
