@@ -144,6 +144,16 @@ def chains(frame: pd.DataFrame, most: int) -> NDArray[np.float64]:
     return x[:, :: max(1, math.ceil(len(frame) / most))]
 
 
+def halves(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every other draw of each chain of the reference, and the rest.
+
+    A flow that learns from the one half is judged on the other: on samples that it has seen, ln q
+    is too large, and the lower bound and Bennett's ratio too high.
+    """
+    first = frame.groupby("chain").cumcount() % 2 == 0
+    return frame.loc[first, :], frame.loc[~first, :]
+
+
 def _open(path: Path | str, rule: str) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qdflow import checkpoint, device
+import pandas as pd
+
+from qdflow import checkpoint, device, tables
 from qdflow.family import rebuild
 from qdflow.flows.base import Flow
 from qdflow.system import System
@@ -31,6 +33,12 @@ class Trained:
     def beta(self) -> float:
         """In the inverse of the energy unit."""
         return self.columns["beta"]
+
+    def unseen(self, reference: pd.DataFrame) -> pd.DataFrame:
+        """The samples of the reference that its training had no part of: all, or half of them."""
+        if self.columns["objective"].startswith("reverse"):
+            return reference
+        return tables.halves(reference)[1]
 
 
 def load(path: Path, job: Mapping[str, Any], wanted: str = "auto") -> Trained:

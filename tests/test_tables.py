@@ -231,6 +231,17 @@ def test_chains_of_a_reference_stay_apart(rng):
         tables.chains(frame[1:], 12)
 
 
+@pytest.mark.parametrize("draws", [4, 5])
+def test_halves_of_a_reference_share_no_sample_and_have_all_chains(draws, rng):
+    x = rng.normal(size=(3 * draws, 2, 2))
+    frame = tables.configurations(x, energy=x[:, 0, 0], chain=np.repeat([0, 1, 2], draws))
+    learned, unseen = tables.halves(frame.sample(frac=1, random_state=0).sort_values("chain"))
+    assert not set(learned["energy"]) & set(unseen["energy"])
+    assert set(learned["energy"]) | set(unseen["energy"]) == set(frame["energy"])
+    assert tables.chains(learned, 100).shape == (3, (draws + 1) // 2, 2, 2)
+    assert tables.chains(unseen, 100).shape == (3, draws // 2, 2, 2)
+
+
 def test_the_overview_has_a_row_for_every_density():
     shown = summary.overview(_summary(("", 5.0, 0.03), ("a", 5.5, 0.04)))
     assert shown["cell"].tolist() == ["reference", "a"]

@@ -1,9 +1,10 @@
 """What a step after a training opens."""
 
+import pandas as pd
 import pytest
 import torch
 
-from qdflow import checkpoint, flows, trained
+from qdflow import checkpoint, flows, tables, trained
 from qdflow.device import DeviceError
 from qdflow.system import System
 
@@ -21,8 +22,8 @@ def saved(tmp_path):
     return flow.double(), tmp_path / "model.pt"
 
 
-def job(symmetry="none"):
-    columns = {"system": "dot", "beta": 3.0, "symmetry": symmetry}
+def job(symmetry="none", objective="reverse"):
+    columns = {"system": "dot", "beta": 3.0, "symmetry": symmetry, "objective": objective}
     return {"columns": columns, "seed": 7}
 
 
@@ -40,10 +41,22 @@ def test_the_flow_is_the_one_that_was_saved(saved):
 def test_rows_name_the_symmetry_that_the_flow_has_by_itself(saved):
     given = job()
     one = trained.load(saved[1], given, "cpu")
-    assert one.columns == {"system": "dot", "beta": 3.0, "symmetry": "permutation"}
+    assert one.columns == given["columns"] | {"symmetry": "permutation"}
     assert one.note == {"config": given, "seed": 7, "device": "cpu"}
     assert given == job(), "what the caller gave was changed"
     assert "c4" in trained.load(saved[1], job("c4"), "cpu").columns["symmetry"]
+
+
+@pytest.mark.parametrize(
+    ("objective", "half"),
+    [("reverse", False), ("reverse, after convex", False), ("forward", True), ("mixed", True)],
+)
+def test_who_learned_from_the_reference_is_judged_on_the_rest(objective, half, saved):
+    samples = pd.DataFrame({"chain": [0, 0, 0, 1, 1, 1], "energy": range(6)})
+    unseen = trained.load(saved[1], job(objective=objective), "cpu").unseen(samples)
+    assert list(unseen["energy"]) == ([1, 4] if half else list(range(6)))
+    if half:
+        assert not set(unseen["energy"]) & set(tables.halves(samples)[0]["energy"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

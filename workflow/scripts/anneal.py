@@ -16,6 +16,7 @@ job = snakemake.params.job
 torch.set_num_threads(snakemake.threads)
 one = trained.load(Path(snakemake.input.model), job, snakemake.resources.get("device", "auto"))
 reference = tables.read(snakemake.input.reference, "reference", tables.REFERENCE_SAMPLES)
+reference = one.unseen(reference)
 chains = tables.chains(reference, len(reference))
 budget = Budget(**job["anneal"])
 generator = torch.Generator().manual_seed(job["seed"])

@@ -17,6 +17,7 @@ torch.set_num_threads(snakemake.threads)
 one = trained.load(Path(snakemake.input.model), job, snakemake.resources.get("device", "auto"))
 own = tables.read(snakemake.input.samples, "estimate", tables.FLOW_SAMPLES)
 reference = tables.read(snakemake.input.reference, "reference", tables.REFERENCE_SAMPLES)
+reference = one.unseen(reference)
 most = job["bounds"]["samples"]
 samples = Samples(
     tables.positions(own)[:most],

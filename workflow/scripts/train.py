@@ -31,7 +31,8 @@ where = device.pick(snakemake.resources.get("device", "auto"))
 flow = flow.to(where, precision)
 reference = lessons = None
 if path := snakemake.input.get("reference"):
-    reference = torch.from_numpy(tables.positions(tables.read(path, "reference", tables.SAMPLES)))
+    learned, _ = tables.halves(tables.read(path, "reference", tables.REFERENCE_SAMPLES))
+    reference = torch.from_numpy(tables.positions(learned))
 if path := snakemake.input.get("teacher"):
     teacher = rebuild(checkpoint.load(Path(path)), job["teacher"]["beta"])
     teacher = teacher.to(where, precision)
