@@ -284,7 +284,7 @@ def test_models_and_tables_are_damaged(quick):
     weights = next(iter(checkpoint.load(model)["parameters"].values())).numpy().tobytes()
     flip(model, model.read_bytes().index(weights))
     said = quick.fail()
-    assert "estimate one 2 0: " in said
+    assert "estimate one 2 0: " in said, said
     assert "model.pt cannot be read as a checkpoint (BadZipFile); delete it" in said
     model.unlink()
     quick.succeed()
