@@ -267,10 +267,6 @@ def nuts(beta: float, seconds: float) -> Sampler:
 
 def stretch(beta: float, seconds: float) -> Sampler:
     """Emcee as it comes."""
-    return _ensemble(beta, seconds)
-
-
-def _ensemble(beta: float, seconds: float) -> Sampler:
     import emcee
 
     walkers = 160
